@@ -1,0 +1,1 @@
+"""The sans-IO core: an author's coroutines, driven by hand. No I/O, clock, randomness, Trio or threads."""
