@@ -1,0 +1,1 @@
+"""Where histories live: one protocol, one file a backend."""

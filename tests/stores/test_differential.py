@@ -1,0 +1,116 @@
+"""All stores give equal replies and hold equal contents after any sequence of operations."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from wfactors.stores.memory import MemoryStore
+from wfactors.stores.sqlite import SqliteStore
+from wfactors.testing.differential import check_equal, never_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wfactors.model.messages import Message
+    from wfactors.model.records import Batch, TaskRow
+    from wfactors.stores.base import Store, TaskReport
+    from wfactors.testing.conformance import ManualClock
+
+
+@contextmanager
+def memory_twice(clock: ManualClock) -> Iterator[list[Store]]:
+    yield [MemoryStore(clock), MemoryStore(clock)]
+
+
+@contextmanager
+def memory_and_sqlite(clock: ManualClock) -> Iterator[list[Store]]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield [MemoryStore(clock), SqliteStore(Path(folder) / "store.db", clock=clock, poll_idle_seconds=None)]
+
+
+def test_operations_reach_everything():
+    """The sequences make every outcome that matters happen, else a green comparison would say nothing."""
+    assert never_seen(check_equal(memory_twice, examples=80, steps=60, seed=1)) == []
+
+
+def test_sqlite_equals_memory():
+    """SQLite answers and holds what memory does."""
+    seen = check_equal(memory_and_sqlite, examples=8, steps=40)
+    assert seen["commit: written"] > 0
+
+
+# --- The comparison finds planted bugs -------------------------------------------------------------------------------
+
+
+class WithoutFence(MemoryStore):
+    async def commit(self, batch: Batch) -> None:
+        row = self._state.partitions[batch.partition]
+        await super().commit(attrs.evolve(batch, epoch=row.epoch))
+
+
+class CommitsTwice(MemoryStore):
+    async def commit(self, batch: Batch) -> None:
+        row = self._state.partitions[batch.partition]
+        is_same = row.node is not None and (row.epoch, row.sequence) == (batch.epoch, batch.sequence)
+        again = attrs.evolve(batch, sequence=batch.sequence + 1, appends=())
+        await super().commit(again if is_same else batch)
+
+
+class DropsSecondMessage(MemoryStore):
+    async def send(self, messages: Sequence[Message]) -> list[str | None]:
+        answers = await super().send(messages[:1])
+        return answers + [None] * (len(messages) - 1)
+
+
+class ReportsOfAnyAttempt(MemoryStore):
+    async def report(self, reports: Sequence[TaskReport]) -> list[bool]:
+        tasks = [self._state.tasks.get(report.key) for report in reports]
+        return await super().report(
+            [
+                report if task is None else attrs.evolve(report, attempt=task.attempt)
+                for report, task in zip(reports, tasks, strict=True)
+            ]
+        )
+
+
+class ClaimsWithoutHolding(MemoryStore):
+    async def claim(self, node: str, activities: object, now: float, limit: int) -> list[TaskRow]:
+        return [attrs.evolve(row, node=node) for row in self._state.tasks.due(activities, now, limit)]
+
+
+class LeavesTasksBehind(MemoryStore):
+    async def remove(self, instance: str) -> bool:
+        row = self._state.headers.latest(instance)
+        tasks = [] if row is None else self._state.tasks.of_run((instance, row.run))
+        is_removed = await super().remove(instance)
+        for task in tasks if is_removed else ():
+            self._state.tasks.put(task)
+        return is_removed
+
+
+PLANTED = [
+    WithoutFence,
+    CommitsTwice,
+    DropsSecondMessage,
+    ReportsOfAnyAttempt,
+    ClaimsWithoutHolding,
+    LeavesTasksBehind,
+]
+
+
+@pytest.mark.parametrize("broken", PLANTED)
+def test_planted_bug_is_found(broken: type[MemoryStore]):
+    """A store with a bug differs from the oracle."""
+
+    @contextmanager
+    def stores(clock: ManualClock) -> Iterator[list[Store]]:
+        yield [MemoryStore(clock), broken(clock)]
+
+    with pytest.raises(AssertionError, match="contents after|reply of"):
+        check_equal(stores, examples=60, steps=60, seed=1)
