@@ -1,0 +1,259 @@
+"""The root of the supervision tree: ``open_engine()``, and ``open_client()`` for a process that runs nothing itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import trio
+
+from wfactors.actors.attempt import Hold
+from wfactors.actors.clock import Clock, SystemClock
+from wfactors.actors.node import Node, NodeSettings
+from wfactors.actors.partition import PartitionStatistics
+from wfactors.actors.replay_check import ReplayCheck, ReplayCheckStatistics, share_of
+from wfactors.actors.watchdog import Watchdog
+from wfactors.client import Client, ClientStatistics
+from wfactors.convert import Codec, Converter, DataPort
+from wfactors.errors import StoreUnavailable
+from wfactors.model.ids import validated_queue
+from wfactors.model.limits import Limits
+from wfactors.model.options import seconds
+from wfactors.registry import Registry
+from wfactors.stores.base import Store
+from wfactors.stores.memory import MemoryStore
+from wfactors.stores.url import open_store_from_url
+from wfactors.workflow import Application
+
+__all__ = ["Engine", "EngineStatistics", "open_client", "open_engine"]
+
+_log = logging.getLogger("wfactors.engine")
+LEASE_SECONDS = 10.0
+GRACE_SECONDS = 30.0
+_RETENTION_LOOK_SECONDS_MAX = 3600.0
+_REMOVAL_BATCH = 100
+
+
+@attrs.frozen(kw_only=True)
+class EngineStatistics(ClientStatistics):
+    """Figures of a running engine, and of the client that it is.
+
+    Attributes:
+        node: Its name in the cluster.
+        partitions: Of each partition owned here.
+        activities: Of the actor that runs activities; None while the node is joining.
+        degraded_because: The store's words while commits do not get through; None while all is well.
+        replay_check: Of the replay check; None if there is none.
+    """
+
+    node: str
+    partitions: Sequence[PartitionStatistics]
+    activities: Any
+    degraded_because: str | None
+    replay_check: ReplayCheckStatistics | None = None
+
+
+class Engine(Client):
+    """A running engine, and a client of its store. Made by ``open_engine``."""
+
+    def __init__(
+        self, store: Store, data: DataPort, node: Node, clock: Clock, queues: Sequence[str], partitions: int
+    ) -> None:
+        super().__init__(store, data, now=clock.now, router=node, partitions=partitions, default_queue=queues[0])
+        self._node = node
+        self.replay_check = node.replay_check
+
+    @property
+    def name(self) -> str:
+        """The name of this node in the cluster."""
+        return self._node.name
+
+    def statistics(self) -> EngineStatistics:
+        """Figures of this moment."""
+        partitions = self._node.partitions
+        activities = self._node.activities
+        return EngineStatistics(
+            node=self._node.name,
+            partitions=[partition.statistics() for partition in partitions],
+            activities=None if activities is None else activities.statistics(),
+            degraded_because=next(
+                (why for partition in partitions if (why := partition.journal.degraded_because) is not None), None
+            ),
+            replay_check=None if self.replay_check is None else self.replay_check.statistics(),
+            **attrs.asdict(super().statistics()),
+        )
+
+
+@asynccontextmanager
+async def open_engine(
+    store: str | Store = "memory://",
+    *,
+    register: Sequence[Any] = (),
+    queues: Sequence[str] = ("default",),
+    limits: Limits | None = None,
+    converter: Converter | None = None,
+    codecs: Sequence[Codec] = (),
+    retired_codecs: Sequence[Codec] = (),
+    lease: float | timedelta | None = None,
+    grace: float | timedelta = GRACE_SECONDS,
+    retention: float | timedelta | None = None,
+    partitions: int = 1,
+    workflows: bool = True,
+    clock: Clock | None = None,
+    code_version: str = "",
+    hold: Hold | None = None,
+    replay_check: str | float | None = None,
+) -> AsyncIterator[Engine]:
+    """Run workflows and activities inside the block.
+
+    Args:
+        store: A URL (``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``) or a store object.
+        register: Workflows, activities, and objects with activities as methods.
+        queues: What this engine serves; the first is the default for what it starts.
+        limits: How much it takes on at once; ``Limits(activities=0)`` for one that runs no activities.
+        converter: Values to JSON and back; the one of cattrs if not given.
+        codecs: Applied to payloads on the way to the store, in order.
+        retired_codecs: Only to read payloads of the past.
+        lease: Seconds (or a timedelta) after which others take a silent engine for dead; 10 by default, none for a
+            memory store.
+        grace: Seconds (or a timedelta) that running activities get when the block is left or cancelled.
+        retention: Remove closed instances after this time; None keeps them.
+        partitions: Of each queue; every engine of a store must be given the same number.
+        workflows: False for an engine that runs activities only.
+        clock: Where the time of workflows comes from; for tests.
+        code_version: Of the application, shown beside the node.
+        hold: Keeps a mock clock from jumping while threads work; for tests.
+        replay_check: A share from 0 to 1 of the runs that end is replayed to see whether their code still makes the
+            recorded decisions; what differs is logged and counted in ``statistics()`` and harms nobody. ``"always"``,
+            for tests, replays every instance after each commit and lets its next turn run on a replayed run.
+
+    Raises:
+        StoreUnavailable, StoreVersionError, StoreCorrupt: The store cannot be opened.
+        TypeError, ValueError: An argument makes no sense.
+
+    Leaving the block, by whatever way, shuts down in order: no new work, ``grace`` for running activities, what is
+    decided is written, partitions are released. Whatever is not finished goes on with the next engine.
+    """
+    limits = limits or Limits()
+    clock = clock or SystemClock()
+    queues = _checked_queues(queues)
+    if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1:
+        raise ValueError(f"partitions must be 1 or more, not {partitions!r}")
+    grace_seconds = seconds(grace, "grace") or math.inf if grace else 0.0
+    retention_seconds = seconds(retention, "retention")
+    checked_share = share_of(replay_check)
+    data = DataPort(converter, codecs, limits.payload_bytes, retired_codecs)
+    opened = open_store_from_url(store) if isinstance(store, str) else store
+    lease_seconds = seconds(lease, "lease") or (math.inf if isinstance(opened, MemoryStore) else LEASE_SECONDS)
+    watchdog = Watchdog(limits.turn_warning_seconds, limits.turn_seconds_max)
+    settings = NodeSettings(
+        store=opened,
+        clock=clock,
+        application=Application(registry=Registry(register), data=data),
+        limits=limits,
+        queues=queues,
+        partitions=partitions,
+        lease_seconds=lease_seconds,
+        runs_workflows=workflows,
+        code_version=code_version,
+        hold=hold,
+        replay_check=None if checked_share is None else ReplayCheck(checked_share),
+    )
+    node = Node(settings, watchdog)
+    engine = Engine(opened, data, node, clock, queues, partitions)
+    with _unwrapping() as body:
+        async with opened.open(), trio.open_nursery() as nursery:
+            with watchdog.watching():
+                await nursery.start(_run_shielded, node)
+                if node.replay_check is not None:
+                    nursery.start_soon(node.replay_check.run)
+                if retention_seconds is not None:
+                    nursery.start_soon(_remove_expired, opened, clock, retention_seconds)
+                try:
+                    with body():
+                        yield engine
+                finally:
+                    # Bounded: the grace period, then a few seconds for the last commit.
+                    with trio.CancelScope(shield=True):
+                        await node.stop(grace_seconds)
+                    nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_client(
+    store: str | Store,
+    *,
+    converter: Converter | None = None,
+    codecs: Sequence[Codec] = (),
+    retired_codecs: Sequence[Codec] = (),
+    payload_bytes: int = Limits().payload_bytes,
+    partitions: int = 1,
+) -> AsyncIterator[Client]:
+    """A client of a store inside the block, without an engine: what it starts runs on the engines of the store.
+
+    Takes the arguments of ``open_engine`` that have the same names (``payload_bytes`` is one of its ``Limits``), and
+    raises the same errors.
+    """
+    opened = open_store_from_url(store) if isinstance(store, str) else store
+    with _unwrapping() as body:
+        async with opened.open():
+            with body():
+                yield Client(opened, DataPort(converter, codecs, payload_bytes, retired_codecs), partitions=partitions)
+
+
+async def _run_shielded(node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+    # A cancelled engine shuts down in order: its actors go on until `node.stop` has asked them to end.
+    with trio.CancelScope(shield=True):
+        await node.run(task_status=task_status)
+
+
+async def _remove_expired(store: Store, clock: Clock, retention_seconds: float) -> None:
+    """Remove what closed long ago, in batches small enough to be in nobody's way."""
+    while True:
+        try:
+            removed = await store.remove_finished(clock.now() - retention_seconds, _REMOVAL_BATCH)
+        except StoreUnavailable as error:
+            _log.warning("expired instances could not be removed for now: %s", error)
+            removed = 0
+        if removed < _REMOVAL_BATCH:
+            await trio.sleep(min(max(retention_seconds / 10, 1.0), _RETENTION_LOOK_SECONDS_MAX))
+
+
+def _checked_queues(queues: Sequence[str]) -> Sequence[str]:
+    if isinstance(queues, str):
+        raise TypeError(f"queues must be a list of names, not the str {queues!r}")
+    checked = [validated_queue(queue) for queue in queues]
+    if not checked:
+        raise ValueError("queues must name at least one queue")
+    if len(set(checked)) != len(checked):
+        raise ValueError(f"queues must not repeat a name: {checked}")
+    return checked
+
+
+@contextmanager
+def _unwrapping() -> Iterator[Any]:
+    """Let an exception of the user's block through as it was raised, not wrapped in the groups of our nurseries."""
+    raised: list[BaseException] = []
+
+    @contextmanager
+    def body() -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    try:
+        yield body
+    except BaseExceptionGroup as group:
+        leaf: BaseException = group
+        while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+            leaf = leaf.exceptions[0]
+        if raised and leaf is raised[0]:
+            raise leaf from leaf.__cause__
+        raise

@@ -1,0 +1,252 @@
+"""What reaches a partition by way of the store: its inbox, instances that others created, tasks that lost their node.
+
+A stored message is taken into a mailbox once and removed by the batch that records what it caused; until then its id is
+*known*, so that reading the inbox again does not deliver it twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from wfactors.actors.deadlines import failure_of
+from wfactors.actors.instance import Instance
+from wfactors.actors.mail import Mail
+from wfactors.actors.verdict import SCHEDULE_TO_CLOSE
+from wfactors.actors.watchdog import TurnInterrupted
+from wfactors.errors import StoreCorrupt, StoreUnavailable
+from wfactors.model.messages import ActivityOutcome, Forward, RequestOutcome, Resume, StartChild
+from wfactors.model.records import InboxItem, InstanceFilter, TaskKey, TaskRow
+from wfactors.model.status import Status
+from wfactors.stores.changes import NODES_TOPIC, Subscription, inbox_topic
+
+if TYPE_CHECKING:
+    from wfactors.actors.partition import Partition
+
+__all__ = ["Intake"]
+
+_log = logging.getLogger("wfactors.intake")
+_PAGE = 500
+_RETRY_SECONDS = 0.5
+
+
+class Intake:
+    """Reads on behalf of one partition."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._position = 0
+        # By id, where each was seen in the inbox; 0 while it was not.
+        self._known: dict[str, int] = {}
+        self._sent_again: set[str] = set()
+        self._errands: deque[Mail] = deque()
+        self._requeued: set[tuple[TaskKey, int]] = set()
+        self._errand_arrived = trio.Event()
+        self._is_reading = True
+        self._notices: Subscription | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the inbox may hold messages that are in no mailbox yet: nothing that comes now may overtake them."""
+        return self._is_reading or (self._notices is not None and self._notices.has_notice)
+
+    # --- Life ---
+
+    async def recover(self) -> None:
+        """After a takeover: tasks that nobody runs any more, parked instances that may go on with the code now here."""
+        await self._requeue_orphans()
+        await self._retry_parked()
+
+    async def run(self) -> None:
+        """Take in what arrives until cancelled."""
+        partition = self._partition
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_errands)
+            nursery.start_soon(self._watch_nodes)
+            with partition.store.changes.subscribe(inbox_topic(partition.name)) as subscription:
+                self._notices = subscription
+                while True:
+                    self._is_reading = True
+                    try:
+                        await self._read()
+                    except StoreUnavailable as error:
+                        _log.warning("partition %s cannot read its inbox for now: %s", partition.name, error)
+                        await trio.sleep(_RETRY_SECONDS)
+                        continue
+                    self._is_reading = False
+                    partition.deliver_held()
+                    await subscription.wait()
+                    partition.timers.refill()
+
+    # --- The inbox ---
+
+    def take(self, key: str, mail: Mail) -> None:
+        """A stored message for the instance ``key`` of this partition."""
+        self._known.setdefault(mail.id, 0)
+        partition = self._partition
+        if isinstance(mail.content, Forward):
+            self._errands.append(mail)
+            self._errand_arrived.set()
+        elif isinstance(mail.content, StartChild) and key not in partition.residents:
+            # The loader creates it; what follows in the inbox waits behind it.
+            instance = partition.residents[key] = Instance(key)
+            instance.mail.append(mail)
+            partition.loader.request(instance)
+        else:
+            partition.deliver_to(key, mail)
+
+    def know(self, id: str) -> None:
+        """A message in some mailbox has become a stored one."""
+        self._known.setdefault(id, 0)
+
+    def forget(self, id: str) -> None:
+        """The message stays in the inbox for a later reading."""
+        self._known.pop(id, None)
+
+    def removed(self, ids: Sequence[str]) -> None:
+        """These messages are no longer in the inbox."""
+        for id in ids:
+            self._known.pop(id, None)
+        if not self._sent_again.isdisjoint(ids):
+            # Sent again between its removal and the news of it: that row is still there, and was passed over.
+            self._sent_again.difference_update(ids)
+            self._position = 0
+            self._partition.store.changes.publish([inbox_topic(self._partition.name)])
+
+    async def kept_mail(self, key: str) -> list[Mail]:
+        """What the inbox keeps for an instance that was parked, in order; it is as good as delivered then.
+
+        Cancelled or failed, it has done nothing.
+        """
+        partition = self._partition
+        await partition.committed()
+        position = 0
+        items: list[InboxItem] = []
+        while page := await partition.store.inbox(partition.name, position, _PAGE):
+            position = page[-1].position
+            items += [item for item in page if item.message.instance == key]
+        new = [item for item in items if item.message.id not in self._known]
+        self._known.update((item.message.id, item.position) for item in new)
+        return [Mail(item.message.body, item.message.id, is_stored=True) for item in new]
+
+    async def _read(self) -> None:
+        partition = self._partition
+        while True:
+            items = await partition.store.inbox(partition.name, self._position, _PAGE)
+            for item in items:
+                self._take_item(item)
+            # Not "fewer than a page": one that cannot be read is left out, and more may lie behind it.
+            if not items:
+                return
+            await trio.lowlevel.checkpoint()
+
+    def _take_item(self, item: InboxItem) -> None:
+        self._position = max(self._position, item.position)
+        message = item.message
+        if message.id not in self._known:
+            self._known[message.id] = item.position
+            self.take(message.instance, Mail(message.body, message.id, is_stored=True))
+        elif not self._known[message.id]:
+            self._known[message.id] = item.position
+        elif self._known[message.id] < item.position:
+            self._sent_again.add(message.id)
+
+    # --- Signals and cancels from instances here to others, found by id ---
+
+    async def _run_errands(self) -> None:
+        # One after the other: a sender's signals arrive in its order.
+        while True:
+            while not self._errands:
+                self._errand_arrived = trio.Event()
+                await self._errand_arrived.wait()
+            mail = self._errands[0]
+            assert isinstance(mail.content, Forward)
+            try:
+                await self._forward(mail, mail.content)
+            except StoreUnavailable:
+                await trio.sleep(_RETRY_SECONDS)
+                continue
+            except StoreCorrupt as error:
+                _log.error("message %s cannot be forwarded: %s", mail.id, error)
+            self._errands.popleft()
+
+    async def _forward(self, mail: Mail, content: Forward) -> None:
+        partition, sender = self._partition, content.sender
+        header = await partition.store.find(content.id)
+        draft = partition.draft
+        mail.is_taken = True
+        draft.messages_removed.append(mail.id)
+        if header is None or header.status is not Status.OPEN:
+            reason = "not_found" if header is None else header.status.value
+            answer = RequestOutcome(sender.run, sender.call, reason)
+            partition.send(sender.partition, sender.instance, answer, f"{mail.id}/answer")
+        else:
+            body = content.signal or content.cancel
+            assert body is not None
+            partition.send(header.partition, header.instance, attrs.evolve(body, sender=sender), f"{mail.id}/on")
+        partition.wake()
+
+    # --- Tasks and parked instances ---
+
+    async def _watch_nodes(self) -> None:
+        partition = self._partition
+        with partition.store.changes.subscribe(NODES_TOPIC) as subscription:
+            while True:
+                await subscription.wait()
+                try:
+                    await self._requeue_orphans()
+                except StoreUnavailable as error:
+                    _log.warning("partition %s cannot look for orphaned tasks for now: %s", partition.name, error)
+
+    async def _requeue_orphans(self) -> None:
+        """Hand out again the attempts whose node is gone; run those this node holds without knowing it."""
+        partition = self._partition
+        held = await partition.activities.take_stock(partition.name)
+        # In this order: who joined and claimed after the first reading is in neither, who did before is in both.
+        nodes = {node.node for node in await partition.store.nodes() if node.is_alive}
+        for task in held:
+            # What was read may be older than the batch under way: each attempt is handed out again once.
+            if task.node not in nodes and (task.key, task.attempt) not in self._requeued:
+                self._requeued.add((task.key, task.attempt))
+                self._requeue(task)
+        partition.wake()
+
+    def _requeue(self, task: TaskRow) -> None:
+        partition = self._partition
+        if task.is_cancel_requested:
+            outcome = ActivityOutcome(task.key.run, task.key.call, task.attempt, is_cancelled=True)
+            partition.receive_outcome(task.key, outcome)
+            return
+        if task.schedule_deadline is not None and task.schedule_deadline <= partition.clock.now():
+            outcome = ActivityOutcome(
+                task.key.run, task.key.call, task.attempt, failure=failure_of(task), deadline=SCHEDULE_TO_CLOSE
+            )
+            partition.receive_outcome(task.key, outcome)
+            return
+        is_ours = partition.activities.reserve(task.key, partition.name, task.queue, task.activity)
+        partition.draft.tasks[task.key] = attrs.evolve(
+            task,
+            attempt=task.attempt + 1,
+            node=partition.node if is_ours else None,
+            available_at=partition.clock.now(),
+        )
+
+    async def _retry_parked(self) -> None:
+        partition = self._partition
+        parked = InstanceFilter(status=(Status.OPEN,), is_parked=True)
+        after = None
+        while True:
+            page = await partition.store.headers(parked, _PAGE, after)
+            for header in page:
+                # One that was interrupted would hold the loop again, and cost the next owner its lease too.
+                is_poison = (header.parked or "").startswith(TurnInterrupted.__name__)
+                if header.partition == partition.name and not is_poison:
+                    partition.deliver_to(header.instance, Mail(Resume()))
+            if not page:
+                return
+            after = page[-1]

@@ -1,0 +1,307 @@
+"""One running engine as a member of the cluster: its lease, its activities, the partitions it owns.
+
+Liveness is the node's: what it holds lives and dies with one row. A node whose lease is lost drops everything in
+memory and joins again under a new name, as if its process had just been started.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import attrs
+import trio
+
+from wfactors.actors.activities import Activities
+from wfactors.actors.attempt import Hold
+from wfactors.actors.clock import Clock
+from wfactors.actors.partition import Partition, PartitionContext
+from wfactors.actors.replay_check import ReplayCheck
+from wfactors.actors.supervisor import keep_running
+from wfactors.actors.watchdog import Watchdog
+from wfactors.errors import LeaseLost, StoreCorrupt, StoreUnavailable
+from wfactors.model.ids import PartitionId
+from wfactors.model.limits import Limits
+from wfactors.model.records import Lease, NodeRow
+from wfactors.stores.base import Store
+from wfactors.stores.changes import NODES_TOPIC
+from wfactors.workflow import Application
+
+__all__ = ["Node", "NodeSettings"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("wfactors.node")
+_STANDBY_SECONDS_MAX = 0.5
+_RETRY_SECONDS = 0.25
+_FLUSH_SECONDS = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class NodeSettings:
+    """How a node takes part.
+
+    Attributes:
+        queues: Served by its activities and, with ``runs_workflows``, owned by its partitions.
+        partitions: Of each queue; the same for all nodes of a store.
+        lease_seconds: How long the others wait before they take a silent node for dead; ``math.inf`` for no lease.
+        code_version: Of the application, shown beside the node.
+        replay_check: Replays what was committed; None for not.
+    """
+
+    store: Store
+    clock: Clock
+    application: Application
+    limits: Limits
+    queues: Sequence[str]
+    partitions: int
+    lease_seconds: float
+    runs_workflows: bool
+    code_version: str
+    hold: Hold | None
+    replay_check: ReplayCheck | None = None
+
+
+class Node:
+    """The member of the cluster that this engine is."""
+
+    def __init__(self, settings: NodeSettings, watchdog: Watchdog) -> None:
+        self._settings = settings
+        self._watchdog = watchdog
+        self._owned: dict[str, Partition] = {}
+        self._activities: Activities | None = None
+        self._session = trio.CancelScope()
+        self._valid_until = math.inf
+        self._is_stopping = False
+        self.replay_check = settings.replay_check
+        self.name = ""
+
+    # --- For clients in this process ---
+
+    def owner(self, partition: str) -> Partition | None:
+        """The owner of ``partition``, if it is here."""
+        return self._owned.get(partition)
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """Those owned now."""
+        return list(self._owned.values())
+
+    @property
+    def activities(self) -> Activities | None:
+        """The actor that runs activities now."""
+        return self._activities
+
+    # --- Life ---
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until stopped or cancelled; ready when each partition is owned or known to be another's.
+
+        Cancelled, it drops what it holds at once; the next owner replays. ``stop()`` is the ordered way.
+        """
+        # Whoever waits until the node is ready waits through a lease that was lost on the way there.
+        ready = _Once(task_status)
+        while not self._is_stopping:
+            self.name = _new_name()
+            try:
+                with trio.CancelScope() as self._session:
+                    await self._take_part(ready)
+            except* LeaseLost as group:
+                _log.warning("node %s lost its lease and joins again: %s", self.name, group.exceptions[0])
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Shut down in order: no new work; activities get ``grace_seconds``; write what is decided; give up the rest.
+
+        Cancelled, or when the time is over, it stops at once; everything is recoverable.
+        """
+        self._is_stopping = True
+        try:
+            if self._activities is not None:
+                await self._activities.drain(grace_seconds)
+            with trio.move_on_after(_FLUSH_SECONDS):
+                for partition in self.partitions:
+                    await partition.flush()
+        finally:
+            # Also when a second Ctrl-C strikes here: nobody else can end the session.
+            self._session.cancel()
+
+    async def _take_part(self, task_status: _Once) -> None:
+        settings = self._settings
+        await self._join()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_lease)
+                activities = self._new_activities()
+                await nursery.start(activities.run)
+                self._activities = activities
+                if settings.runs_workflows:
+                    async with trio.open_nursery() as starting:
+                        for queue in settings.queues:
+                            for number in range(settings.partitions):
+                                name = str(PartitionId(queue, number))
+                                starting.start_soon(nursery.start, self._supervise, name)
+                task_status.started()
+        finally:
+            self._activities = None
+            with trio.move_on_after(_FLUSH_SECONDS, shield=True):
+                try:
+                    await settings.store.leave(self.name)
+                except StoreUnavailable as error:
+                    _log.warning("node %s could not say good-bye; its lease will end: %s", self.name, error)
+
+    def _new_activities(self) -> Activities:
+        settings = self._settings
+        application = settings.application
+        return Activities(
+            store=settings.store,
+            clock=settings.clock,
+            registry=application.registry,
+            data=application.data,
+            node=self.name,
+            queues=settings.queues,
+            limits=settings.limits,
+            owner_of=self.owner,
+            hold=settings.hold,
+        )
+
+    # --- The lease ---
+
+    async def _join(self) -> None:
+        settings = self._settings
+        registry = settings.application.registry
+        row = NodeRow(
+            node=self.name,
+            queues=list(settings.queues),
+            lease_until=0.0,
+            joined_at=settings.clock.now(),
+            code_version=settings.code_version,
+            activities=sorted(registry.activities),
+            workflows=sorted(registry.workflows),
+        )
+        asked_at = trio.current_time()
+        await _patiently(partial(settings.store.join, row, settings.lease_seconds))
+        self._valid_until = asked_at + settings.lease_seconds
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease; raises LeaseLost when it is over. Buries nodes that are gone on the way."""
+        settings = self._settings
+        if settings.lease_seconds == math.inf:
+            return
+        while True:
+            await trio.sleep(settings.lease_seconds / 3)
+            asked_at = trio.current_time()
+            with trio.move_on_at(self._valid_until) as patience:
+                await _patiently(partial(settings.store.renew, self.name, settings.lease_seconds))
+                self._valid_until = asked_at + settings.lease_seconds
+                await _patiently(self._bury_dead)
+            if patience.cancelled_caught and trio.current_time() >= self._valid_until:
+                # A turn may have held the loop. That it is parked must be written, if nobody has taken over yet (the
+                # epoch decides), or the next owner meets it again.
+                with trio.move_on_after(settings.lease_seconds / 10):
+                    for partition in self.partitions:
+                        await partition.flush()
+                raise LeaseLost(f"node {self.name} could not renew its lease in time")
+
+    async def _bury_dead(self) -> None:
+        for node in await self._settings.store.nodes():
+            if not node.is_alive:
+                _log.warning("node %s is gone; what it held is handed out again", node.node)
+                await self._settings.store.bury(node.node)
+
+    # --- Partitions ---
+
+    async def _supervise(self, name: str, *, task_status: trio.TaskStatus[None]) -> None:
+        await keep_running(f"partition {name}", partial(self._own, name, task_status))
+
+    async def _own(self, name: str, task_status: trio.TaskStatus[None]) -> None:
+        """Own the partition whenever nobody else does."""
+        store = self._settings.store
+        complaint = ""
+        with store.changes.subscribe(NODES_TOPIC) as subscription:
+            while True:
+                try:
+                    lease = await _patiently(partial(store.acquire, name, self.name))
+                except StoreCorrupt as error:
+                    # Nobody can own it before the row is mended; the other partitions go on.
+                    lease = None
+                    if complaint != str(error):
+                        complaint = str(error)
+                        _log.error("partition %s cannot be owned: %s", name, error)
+                if lease is not None:
+                    await self._run_partition(lease, task_status)
+                    continue
+                _started(task_status)
+                # A stand-by: the owner leaves (a notice), or its lease ends (nobody tells).
+                with trio.move_on_after(min(_STANDBY_SECONDS_MAX, self._settings.lease_seconds / 3)):
+                    await subscription.wait()
+                await _patiently(self._bury_dead)
+
+    async def _run_partition(self, lease: Lease, task_status: trio.TaskStatus[None]) -> None:
+        settings = self._settings
+        assert self._activities is not None
+        context = PartitionContext(
+            store=settings.store,
+            clock=settings.clock,
+            application=settings.application,
+            activities=self._activities,
+            watchdog=self._watchdog,
+            limits=settings.limits,
+            node=self.name,
+            partitions_per_queue=settings.partitions,
+            replay_check=settings.replay_check,
+        )
+        partition = Partition(context, lease)
+        self._owned[lease.partition] = partition
+        try:
+            try:
+                await partition.run(task_status=_Once(task_status))
+            finally:
+                # At once, and not after the wait below: a partition that has stopped answers nobody.
+                if self._owned.get(lease.partition) is partition:
+                    del self._owned[lease.partition]
+                if self._activities is not None:
+                    self._activities.disown(lease.partition)
+        except* LeaseLost:
+            _log.warning("partition %s was taken over by another node", lease.partition)
+        except* StoreUnavailable as group:
+            _log.warning("partition %s starts again: %s", lease.partition, group.exceptions[0])
+            await trio.sleep(_RETRY_SECONDS)
+
+
+class _Once:
+    """``task_status.started()`` of something that starts again and again."""
+
+    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
+        self._task_status = task_status
+
+    def started(self, value: None = None) -> None:  # noqa: ARG002 - Trio's signature
+        _started(self._task_status)
+
+
+def _started(task_status: trio.TaskStatus[None]) -> None:
+    try:
+        task_status.started()
+    except RuntimeError:
+        # It had been started before: a partition was lost and got back.
+        return
+
+
+async def _patiently(operation: Callable[[], Awaitable[T]]) -> T:
+    """Ask the store until it answers."""
+    delay = _RETRY_SECONDS
+    while True:
+        try:
+            return await operation()
+        except StoreUnavailable as error:
+            _log.warning("the store does not answer, asking again in %.2f s: %s", delay, error)
+            await trio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+
+def _new_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"

@@ -1,0 +1,500 @@
+"""The owner of one partition: routes mail and timers to instances, runs their turns, and seals batches.
+
+Only the dispatcher runs turns, so between two turns everything is consistent. It works in slices of about a
+millisecond, because a writer thread of the store needs the interpreter too (and so does everybody else on the loop).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+import trio
+
+from wfactors.actors.activities import Activities
+from wfactors.actors.clock import Clock
+from wfactors.actors.deadlines import Deadlines
+from wfactors.actors.draft import Action, Draft
+from wfactors.actors.effects import Effects
+from wfactors.actors.eviction import Eviction
+from wfactors.actors.instance import Instance, State
+from wfactors.actors.intake import Intake
+from wfactors.actors.journal import Journal, JournalStatistics
+from wfactors.actors.loader import Loader
+from wfactors.actors.mail import Mail, Start, TimerDue, is_terminating
+from wfactors.actors.replay_check import ReplayCheck
+from wfactors.actors.timers import Timers
+from wfactors.actors.turns import Turns
+from wfactors.actors.unserved import Unserved
+from wfactors.actors.watchdog import Watchdog
+from wfactors.errors import LeaseLost, QueryError
+from wfactors.model.ids import partition_of
+from wfactors.model.limits import Limits
+from wfactors.model.messages import ActivityOutcome, Body, Cancel, Message, Query, Resume, Update
+from wfactors.model.records import HeaderRow, Lease, TaskKey
+from wfactors.stores.base import Store
+from wfactors.workflow import Application
+
+__all__ = ["Partition", "PartitionContext", "PartitionStatistics"]
+
+_log = logging.getLogger("wfactors.partition")
+_SLICE_SECONDS = 0.001
+_TURNS_UNSEALED_MAX = 2_000
+
+
+@attrs.frozen
+class PartitionContext:
+    """What every partition of a node shares."""
+
+    store: Store
+    clock: Clock
+    application: Application
+    activities: Activities
+    watchdog: Watchdog
+    limits: Limits
+    node: str
+    partitions_per_queue: int = 1
+    replay_check: ReplayCheck | None = None
+
+
+@attrs.frozen
+class PartitionStatistics:
+    """Figures since the partition was taken over."""
+
+    partition: str
+    epoch: int
+    resident: int
+    parked: int
+    ready: int
+    turns: int
+    timers: int
+    evictions: int
+    loads: int
+    journal: JournalStatistics
+
+
+class Partition:
+    """One partition under one lease. When it stops, for whatever reason, all it knows is dropped.
+
+    Args:
+        context: What the partitions of the node share.
+        lease: The epoch it is owned under.
+    """
+
+    def __init__(self, context: PartitionContext, lease: Lease) -> None:
+        self.name = lease.partition
+        self.store = context.store
+        self.clock = context.clock
+        self.application = context.application
+        self.activities = context.activities
+        self.watchdog = context.watchdog
+        self.limits = context.limits
+        self.node = context.node
+        self.draft = Draft()
+        self.residents: OrderedDict[str, Instance] = OrderedDict()
+        self.journal = Journal(context.store, self.wake)
+        self.effects = Effects(self)
+        self.turns = Turns(self)
+        self.eviction = Eviction(self)
+        self.timers = Timers(self)
+        self.deadlines = Deadlines(self)
+        self.unserved = Unserved(context.store)
+        self.loader = Loader(self)
+        self.intake = Intake(self)
+        self._partitions_per_queue = context.partitions_per_queue
+        self._replay_check = context.replay_check
+        self._epoch = lease.epoch
+        self._sequence = lease.sequence
+        self._ready: deque[Instance] = deque()
+        self._dirty: list[Instance] = []
+        self._loose: list[tuple[str, Mail]] = []
+        self._held: list[tuple[str, Mail]] = []
+        self._wake = trio.Event()
+        self._waiters: set[Callable[[object], None]] = set()
+        self._turns_unsealed = 0
+        self._turn_count = 0
+        self.loads = 0
+        self._is_stopping = False
+
+    # --- Life ---
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the partition until cancelled; raises LeaseLost when it is another's.
+
+        Cancelled or crashed, it drops everything in memory: the next owner replays.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.journal.run)
+                await self.intake.recover()
+                nursery.start_soon(self.loader.run)
+                nursery.start_soon(self.timers.run)
+                nursery.start_soon(self.deadlines.run)
+                nursery.start_soon(self.unserved.run)
+                nursery.start_soon(self.intake.run)
+                nursery.start_soon(self._dispatch)
+                task_status.started()
+        finally:
+            self._drop_everything()
+
+    async def flush(self) -> None:
+        """Finish the turns that wait and write what was decided; for an ordered shutdown.
+
+        Cancelled, it leaves the rest to the next owner.
+        """
+        self._is_stopping = True
+        self._wake.set()
+        while self._has_unsealed or not self.journal.is_idle:
+            await self.journal.wait_idle()
+            await trio.lowlevel.checkpoint()
+
+    def _drop_everything(self) -> None:
+        for instance in self.residents.values():
+            instance.drop_run()
+        self.residents.clear()
+        waiters, self._waiters = self._waiters, set()
+        for done in waiters:
+            done(LeaseLost(f"partition {self.name} is no longer owned here"))
+
+    # --- What clients, activities and neighbours bring ---
+
+    def ask(self, key: str, content: Body, id: str, done: Callable[[object], None]) -> None:
+        """Bring a client's message; ``done`` is called once, with the answer or the error, after the commit.
+
+        If the partition stops first, ``done`` gets LeaseLost: ask the next owner, with the same id.
+        """
+        self._waiters.add(done)
+        known = self.residents.get(key)
+        if known is not None and known.state is State.CLOSED and known.is_idle and not isinstance(content, Query):
+            # It may have been removed since it was read.
+            self.forget(known)
+
+        def answered(answer: object) -> None:
+            if done in self._waiters:
+                self._waiters.remove(done)
+                done(answer)
+
+        mail = Mail(content, id, done=answered)
+        if self.intake.is_behind:
+            # The same client may have sent something by way of the store before.
+            self._held.append((key, mail))
+        else:
+            self.deliver_to(key, mail)
+
+    def deliver_held(self) -> None:
+        """The inbox is read: what was asked meanwhile comes after it."""
+        held, self._held = self._held, []
+        for key, mail in held:
+            self.deliver_to(key, mail)
+
+    def adopt(self, header: HeaderRow) -> None:
+        """A client has just created this instance in the store: begin at once instead of finding it."""
+        if header.instance not in self.residents and header.start is not None:
+            instance = self._resident(header)
+            if header.wake_at is not None and header.wake_at > self.clock.now():
+                self.push_timer(header.wake_at, header.instance)
+            else:
+                instance.mail.append(Mail(Start()))
+            self.begin(instance)
+
+    def receive_outcome(self, key: TaskKey, outcome: ActivityOutcome) -> None:
+        """An activity that this node ran has ended; the batch that takes it in removes its task."""
+        self.deliver_to(key.instance, Mail(outcome))
+
+    def deliver_to(self, key: str, mail: Mail) -> None:
+        """Put mail into an instance's mailbox, loading the instance if it is not resident."""
+        instance = self.residents.get(key)
+        if instance is None:
+            instance = self.residents[key] = Instance(key)
+            self.loader.request(instance)
+        self.deliver(instance, mail)
+
+    def deliver(self, instance: Instance, mail: Mail) -> None:
+        """Put mail into the mailbox of a resident instance."""
+        instance.mail.append(mail)
+        if mail.id and mail.done is None and not mail.is_stored:
+            self._loose.append((instance.key, mail))
+        if not instance.is_queued and instance.state is not State.LOADING:
+            instance.is_queued = True
+            self._ready.append(instance)
+            self._wake.set()
+
+    def send(self, partition: str, key: str, body: Body, id: str) -> None:
+        """Send to an instance of this partition, ahead of the commit, or to one of another, with it."""
+        if partition == self.name:
+            self.deliver_to(key, Mail(body, id))
+        else:
+            self.draft.messages.append(Message(id, partition, key, body))
+            self._wake.set()
+
+    # --- For turns and effects ---
+
+    def partition_of(self, queue: str, root_id: str) -> str:
+        """The name of the partition of a tree of instances."""
+        return str(partition_of(queue, root_id, self._partitions_per_queue))
+
+    def touch(self, instance: Instance) -> None:
+        """The instance has something to be written."""
+        if not instance.is_dirty:
+            instance.is_dirty = True
+            self._dirty.append(instance)
+            self._wake.set()
+
+    def after_commit(self, action: Action) -> None:
+        """Do this when everything decided so far is durable; at once if it is."""
+        if self._has_unsealed or not self.journal.is_idle:
+            self.draft.actions.append(action)
+            self._wake.set()
+        else:
+            action()
+
+    async def committed(self) -> None:
+        """Wait until everything decided so far is durable."""
+        event = trio.Event()
+        self.after_commit(event.set)
+        await event.wait()
+
+    def push_timer(self, at: float, key: str) -> None:
+        """Wake the instance at this time."""
+        self.timers.push(at, key)
+
+    def add_child(self, header: HeaderRow) -> None:
+        """A parent in this partition starts a child in it, ahead of the commit."""
+        instance = self._resident(header)
+        self.touch(instance)
+        instance.mail.append(Mail(Start()))
+        self.begin(instance)
+
+    def begin(self, instance: Instance) -> None:
+        """Open the kernel's run of an instance that has no history yet, and queue it."""
+        self.touch(instance) if instance.header.run > 1 else None
+        try:
+            self.loader.open(instance)
+        except Exception as error:
+            self.park(instance, f"{type(error).__name__}: {error}")
+            return
+        if instance.mail and not instance.is_queued:
+            instance.is_queued = True
+            self._ready.append(instance)
+        self._wake.set()
+
+    def flush_instance(self, instance: Instance) -> None:
+        """Put what is unsaved of one instance into the draft."""
+        append = instance.take_append()
+        if append is not None:
+            self.draft.appends.append(append)
+        self.draft.headers.append(instance.snapshot())
+
+    def park(self, instance: Instance, reason: str) -> None:
+        """Let the instance stand still, its error in view, until it is resumed or the partition changes hands."""
+        _log.error("workflow %s is parked: %s", instance.header.id, reason)
+        instance.drop_run()
+        instance.state = State.PARKED
+        instance.parked = reason
+        instance.wake_at = None
+        self.touch(instance)
+        mail, instance.mail = instance.mail, deque()
+        for item in mail:
+            if is_terminating(item.content):
+                # That takes none of its code.
+                self.deliver(instance, item)
+            else:
+                self.keep_for_later(instance, item)
+
+    def keep_for_later(self, instance: Instance, mail: Mail) -> None:
+        """Store mail that a parked instance cannot take in now."""
+        content, done = mail.content, mail.done
+        if isinstance(content, Start | TimerDue):
+            return
+        if isinstance(content, Query | Update) and done is not None:
+            instance.update_waiters.pop(mail.id, None)
+            self.after_commit(
+                partial(done, QueryError(instance.header.id, f"the workflow is parked: {instance.parked}"))
+            )
+            return
+        if isinstance(content, Query):
+            self.turns.refuse_query(instance, mail)
+        elif isinstance(content, Resume):
+            if mail.is_stored:
+                self.draft.messages_removed.append(mail.id)
+        elif mail.is_stored:
+            self.intake.forget(mail.id)
+        else:
+            if isinstance(content, ActivityOutcome):
+                mail.id = f"{instance.key}/{content.run}/{content.call}/outcome"
+                self.draft.tasks_removed.append(TaskKey(instance.key, content.run, content.call))
+            mail.is_stored = True
+            self.draft.messages.append(Message(mail.id, self.name, instance.key, content))
+        if done is not None:
+            self.after_commit(partial(done, None))
+        self._wake.set()
+
+    def reload_for_query(self, instance: Instance, mail: Mail) -> None:
+        """A closed instance is asked something: replay it."""
+        instance.mail.appendleft(mail)
+        instance.state = State.LOADING
+        self.loader.request(instance)
+
+    def replay_again(self, instance: Instance) -> None:
+        """Drop the run and build it again from what is stored."""
+        instance.drop_run()
+        instance.state = State.LOADING
+        self.loader.request(instance)
+
+    def loaded(self, instance: Instance) -> None:
+        """The loader is done with the instance: it is ready, closed or parked."""
+        if instance.mail and not instance.is_queued:
+            instance.is_queued = True
+            self._ready.append(instance)
+            self._wake.set()
+        self.eviction.weigh(instance)
+        self.eviction.make_room()
+
+    def wake(self) -> None:
+        """Let the dispatcher look whether there is something to do."""
+        self._wake.set()
+
+    def forget(self, instance: Instance) -> None:
+        """The instance leaves memory."""
+        if self.residents.get(instance.key) is instance:
+            del self.residents[instance.key]
+            self.eviction.left(instance)
+        instance.drop_run()
+
+    # --- The dispatcher ---
+
+    @property
+    def _has_unsealed(self) -> bool:
+        return bool(self._dirty or self.draft.has_rows or self.draft.actions or self._ready)
+
+    @property
+    def _should_seal(self) -> bool:
+        if not self.journal.is_idle or (self._ready and self._turns_unsealed < _TURNS_UNSEALED_MAX):
+            return False
+        return bool(self._dirty or self.draft.has_rows or self.draft.actions)
+
+    async def _dispatch(self) -> None:
+        while True:
+            if not self._ready and not self._should_seal:
+                await self._wake.wait()
+            self._wake = trio.Event()
+            self._run_slice()
+            if self._should_seal:
+                await self._seal()
+            if self._ready:
+                await trio.lowlevel.checkpoint()
+
+    def _run_slice(self) -> None:
+        ready = self._ready
+        end = time.perf_counter() + _SLICE_SECONDS
+        while ready:
+            instance = ready.popleft()
+            instance.is_queued = False
+            if instance.mail and instance.state is not State.LOADING:
+                mail = instance.mail.popleft()
+                if instance.state is State.PARKED:
+                    self._take_while_parked(instance, mail)
+                else:
+                    self.residents.move_to_end(instance.key)
+                    self.turns.take(instance, mail)
+                    self._turn_count += 1
+                    self._turns_unsealed += 1
+                if instance.mail and not instance.is_queued and not instance.is_loading:
+                    instance.is_queued = True
+                    ready.append(instance)
+            if time.perf_counter() >= end:
+                break
+
+    def _take_while_parked(self, instance: Instance, mail: Mail) -> None:
+        if is_terminating(mail.content):
+            self.turns.take(instance, mail)
+            return
+        if isinstance(mail.content, Resume):
+            instance.mail.appendleft(mail)
+        else:
+            self.keep_for_later(instance, mail)
+        if isinstance(mail.content, Cancel):
+            # Somebody wants it gone: see whether its code can take the request in now.
+            instance.mail.appendleft(Mail(Resume()))
+        if instance.mail and isinstance(instance.mail[0].content, Resume):
+            instance.state = State.LOADING
+            self.loader.request(instance)
+
+    async def _seal(self) -> None:
+        """Make a batch of all that is decided and hand it to the journal."""
+        dirty, self._dirty = self._dirty, []
+        end = time.perf_counter() + _SLICE_SECONDS
+        for instance in dirty:
+            instance.is_dirty = False
+            instance.pins += 1
+            self.flush_instance(instance)
+            if time.perf_counter() >= end:
+                await trio.lowlevel.checkpoint()
+                end = time.perf_counter() + _SLICE_SECONDS
+        self._store_loose_mail()
+        draft, self.draft = self.draft, Draft()
+        self._turns_unsealed = 0
+        ours = [task for task in draft.tasks.values() if task.node == self.node]
+        removed = draft.messages_removed
+        actions: list[Action] = []
+        if draft.tasks_removed:
+            actions.append(partial(self.activities.settle, draft.tasks_removed))
+        if ours:
+            actions.append(partial(self.activities.start, ours))
+        if removed:
+            actions.append(partial(self.intake.removed, removed))
+        actions.extend(draft.actions)
+        if dirty:
+            actions.append(partial(self._unpin, dirty))
+        draft.actions = actions
+        sealed = draft.seal(self.name, self._epoch, self._sequence + 1)
+        if not sealed.is_empty:
+            self._sequence += 1
+        self.journal.write(sealed)
+
+    def _store_loose_mail(self) -> None:
+        """Mail that ran ahead and is still unread when its cause is written becomes a row of the same batch."""
+        loose, self._loose = self._loose, []
+        for key, mail in loose:
+            if not mail.is_taken and not mail.is_stored:
+                assert not isinstance(mail.content, Start | TimerDue)
+                mail.is_stored = True
+                self.intake.know(mail.id)
+                self.draft.messages.append(Message(mail.id, self.name, key, mail.content))
+
+    def _unpin(self, instances: list[Instance]) -> None:
+        for instance in instances:
+            instance.pins -= 1
+            self.eviction.weigh(instance)
+            if instance.state is State.CLOSED and instance.is_idle:
+                self.forget(instance)
+        if self._replay_check is not None:
+            self._replay_check.committed(self, instances)
+        self.eviction.make_room()
+
+    # --- Figures ---
+
+    def _resident(self, header: HeaderRow) -> Instance:
+        instance = self.residents[header.instance] = Instance(header.instance)
+        instance.adopt(header)
+        instance.state = State.READY
+        return instance
+
+    def statistics(self) -> PartitionStatistics:
+        """Figures since the partition was taken over."""
+        return PartitionStatistics(
+            partition=self.name,
+            epoch=self._epoch,
+            resident=len(self.residents),
+            parked=sum(1 for instance in self.residents.values() if instance.state is State.PARKED),
+            ready=len(self._ready),
+            turns=self._turn_count,
+            timers=len(self.timers),
+            evictions=self.eviction.count,
+            loads=self.loads,
+            journal=self.journal.statistics(),
+        )

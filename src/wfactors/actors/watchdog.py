@@ -1,0 +1,129 @@
+"""Notice and end a turn that does not come back: a busy loop or a blocking call in a workflow.
+
+While author code holds the loop, nothing on the loop can act, so this needs a thread: one an engine, owned by
+``Watchdog.watching()``. It looks twice a second whether the same turn still runs. After ``warning_seconds`` it logs the
+stack; after ``seconds_max`` it raises ``TurnInterrupted`` in the loop's thread, again and again until the turn ends
+(author code may catch it). A call that blocks in C is interrupted when it returns to Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["TurnInterrupted", "Watchdog"]
+
+_log = logging.getLogger("wfactors.watchdog")
+_LOOK_SECONDS = 0.5
+
+
+class TurnInterrupted(BaseException):
+    """Raised into a turn that took too long; it never leaves the instance's actor."""
+
+
+class Watchdog:
+    """Bounds the time of each turn on one loop.
+
+    Args:
+        warning_seconds: After this long the stack is logged.
+        seconds_max: After this long the turn is interrupted.
+    """
+
+    def __init__(self, warning_seconds: float, seconds_max: float) -> None:
+        self._warning_seconds = warning_seconds
+        self._seconds_max = seconds_max
+        # Reentrant, and taken with a limit by the thread: an interrupt may strike between taking it and using it.
+        self._lock: Any = threading.RLock()
+        self._stop = threading.Event()
+        self._thread_id = 0
+        self._turn = 0
+        self._subject: str | None = None
+        self._has_interrupted = False
+        self._stack = ""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the turns of the calling thread inside the block."""
+        self._thread_id = threading.get_ident()
+        thread = threading.Thread(target=self._run, name="wfactors-watchdog", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def begin(self, subject: str) -> None:
+        """A turn of ``subject`` begins; a few dozen nanoseconds."""
+        self._turn += 1
+        self._subject = subject
+
+    def end(self) -> str | None:
+        """The turn is over; returns its last stack if it was interrupted.
+
+        The interrupt is asynchronous and may strike here as well; once this returns, none is under way.
+        """
+        was_struck = False
+        while True:
+            try:
+                self._lock.acquire()
+                self._subject = None
+                was_sent, self._has_interrupted = self._has_interrupted, False
+                if was_sent:
+                    self._withdraw()
+                while self._lock._is_owned():
+                    self._lock.release()
+                return self._stack if was_sent or was_struck else None
+            except TurnInterrupted:
+                was_struck = True
+
+    def _withdraw(self) -> None:
+        # A null exception clears one that was set and has not been delivered yet.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), None)
+
+    def _run(self) -> None:
+        seen, since, has_warned = 0, 0.0, False
+        while not self._stop.wait(_LOOK_SECONDS):
+            turn, subject = self._turn, self._subject
+            if subject is None or turn != seen:
+                seen, since, has_warned = turn, time.monotonic(), False
+                continue
+            elapsed = time.monotonic() - since
+            if elapsed >= self._seconds_max:
+                self._interrupt(turn)
+            elif elapsed >= self._warning_seconds and not has_warned:
+                has_warned = True
+                _log.warning(
+                    "a turn of workflow %s has held the loop for %.1f s and will be interrupted after %.0f s:\n%s",
+                    subject,
+                    elapsed,
+                    self._seconds_max,
+                    self._read_stack(),
+                )
+
+    def _interrupt(self, turn: int) -> None:
+        if not self._lock.acquire(timeout=_LOOK_SECONDS):
+            return
+        try:
+            if self._subject is None or self._turn != turn:
+                return
+            self._stack = self._read_stack()
+            self._has_interrupted = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnInterrupted)
+            )
+        finally:
+            self._lock.release()
+
+    def _read_stack(self) -> str:
+        frame = sys._current_frames().get(self._thread_id)
+        if frame is None:
+            return ""
+        return "".join(traceback.format_stack(frame)[-12:])

@@ -1,0 +1,190 @@
+"""What a slow, silent or forgetful store may not do to a workflow."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+import trio
+
+import wfactors as wf
+from tests.actors.faulty_store import FaultyStore
+from wfactors.stores.changes import NODES_TOPIC, inbox_topic
+from wfactors.testing.clocks import VirtualClock
+
+LONG = 3600
+
+
+@wf.workflow
+async def collect(count: int) -> list[int]:
+    numbers = wf.signals("number", int)
+    return [await numbers.receive() for _ in range(count)]
+
+
+@wf.workflow
+async def quick() -> int:
+    return 1
+
+
+@wf.workflow
+async def stuck_later() -> None:
+    await wf.sleep(1)
+    await wf.Event().wait()
+
+
+class World:
+    """A faulty store, its clock, and engines on it."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = VirtualClock(clock)
+        self.store = FaultyStore(self.clock.now)
+
+    def engine(self, *register: Any, **options: Any) -> AbstractAsyncContextManager[wf.Engine]:
+        return wf.open_engine(self.store, register=register, clock=self.clock, **options)
+
+    def client(self, engine: wf.Engine, ahead_seconds: float = 0) -> wf.Client:
+        """A client as in another process, its clock ahead by so much."""
+        return wf.Client(self.store, engine.data, now=lambda: self.clock.now() + ahead_seconds)
+
+
+@pytest.fixture
+def world(autojump_clock: Any) -> World:
+    return World(autojump_clock)
+
+
+async def test_a_request_outlives_the_restart_of_its_partition(world, autojump_clock) -> None:
+    """A read that fails restarts the partition; who asked at that moment is answered by the next one."""
+    async with world.engine(collect) as engine:
+        handle = await engine.start(collect, 1)
+        await trio.sleep(1)
+        world.store.failing = {"wakes"}
+        world.store.changes.publish([inbox_topic("0:default")])
+        await trio.sleep(0.1)
+        world.store.failing = set()
+        with trio.fail_after(LONG):
+            await handle.signal("number", 1)
+            assert [1] == await handle.result()
+
+
+async def test_an_engine_opens_after_an_outage_longer_than_its_lease(world, autojump_clock) -> None:
+    """It joins again under a new name, and opens."""
+
+    async def outage() -> None:
+        while not world.store.calls["join"]:
+            await trio.lowlevel.checkpoint()
+        world.store.failing = {"acquire", "renew", "nodes", "join"}
+        await trio.sleep(30)
+        world.store.failing = set()
+
+    with trio.fail_after(LONG):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outage)
+            async with world.engine(quick, lease=10) as engine:
+                assert 1 == await engine.run(quick)
+
+
+async def test_a_signal_sent_again_is_known_in_the_next_run(world, autojump_clock) -> None:
+    """The commit's answer is lost with the partition, the client sends the same message to the next owner."""
+
+    @wf.workflow
+    async def twice(number: int) -> int:
+        value = await wf.signals("number", int).receive()
+        return wf.continue_as_new(value) if number == 0 else number + value
+
+    async with world.engine(twice) as engine:
+        handle = await engine.start(twice, 0)
+        await trio.sleep(1)
+        world.store.steal_after_commit = True
+        await handle.signal("number", 1)
+        await trio.sleep(100)
+        events = [*await handle.history(1), *await handle.history(2)]
+    assert 1 == sum(type(event).__name__ == "SignalReceived" for event in events)
+
+
+async def test_an_instance_created_while_timers_are_read_begins(world, autojump_clock) -> None:
+    """The reading under way does not know of it, so there is another one."""
+    async with world.engine(quick) as engine:
+        await trio.sleep(1)
+        world.store.late_seconds["wakes"] = 1.0
+        client = world.client(engine)
+        first = await client.start(quick)
+        await trio.sleep(0.5)
+        second = await client.start(quick)
+        with trio.fail_after(LONG):
+            assert [1, 1] == [await first.result(), await second.result()]
+
+
+async def test_a_client_whose_clock_is_ahead_need_not_wait(world, autojump_clock) -> None:
+    """Without a delay an instance is due at once, whatever its creator takes for the time."""
+    async with world.engine(quick) as engine:
+        began = trio.current_time()
+        await (await world.client(engine, ahead_seconds=300).start(quick)).result()
+        assert trio.current_time() - began < 1
+
+
+async def test_a_cancel_of_a_parked_workflow_survives_a_slow_commit(world, autojump_clock) -> None:
+    """It is acknowledged, so it happens."""
+    async with world.engine(stuck_later) as engine:
+        handle = await engine.start(stuck_later)
+        await trio.sleep(2)
+        world.store.late_seconds["commit"] = 1.0
+        await handle.cancel()
+        with trio.fail_after(LONG), pytest.raises(wf.WorkflowCancelled):
+            await handle.result()
+
+
+async def test_a_query_from_afar_on_a_parked_workflow_is_answered(world, autojump_clock) -> None:
+    """QueryError, as for a client beside the owner."""
+    async with world.engine(stuck_later) as engine:
+        handle = await engine.start(stuck_later, id="s")
+        await trio.sleep(2)
+        assert (await handle.describe()).parked
+        afar = await world.client(engine).get("s")
+        with trio.fail_after(LONG), pytest.raises(wf.QueryError, match="parked"):
+            await afar.query("anything")
+
+
+async def test_deadlines_that_never_came_leave_nothing_behind(world, autojump_clock) -> None:
+    """A thousand long deadlines of one workflow are one entry of the timers."""
+
+    @wf.workflow
+    async def patient(count: int) -> None:
+        numbers = wf.signals("number", int)
+        for _ in range(count):
+            with wf.move_on_after(30 * 86_400):
+                await numbers.receive()
+
+    async with world.engine(patient) as engine:
+        handle = await engine.start(patient, 1_000)
+        for number in range(1_000):
+            await trio.sleep(1)
+            await handle.signal("number", number)
+        await handle.result()
+        assert engine.statistics().partitions[0].timers <= 1
+
+
+async def test_a_node_that_joins_is_not_taken_for_dead(world, autojump_clock) -> None:
+    """An answer about nodes that is older than its claim does not make its attempt run twice."""
+    runs = []
+
+    @wf.activity(retry=wf.Retry(attempts=1))
+    async def work() -> int:
+        runs.append(1)
+        await trio.sleep(50)
+        return 1
+
+    @wf.workflow
+    async def employ() -> int:
+        return await work()
+
+    async with world.engine(employ, lease=10) as engine:
+        handle = await engine.start(employ)
+        await trio.sleep(1)
+        world.store.late_seconds["nodes"] = 0.5
+        world.store.changes.publish([NODES_TOPIC])
+        await trio.sleep(0.1)
+        world.store.late_seconds.clear()
+        async with world.engine(work, lease=10, workflows=False):
+            assert 1 == await handle.result()
+    assert [1] == runs

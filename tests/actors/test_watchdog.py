@@ -1,0 +1,73 @@
+"""A turn that does not come back is reported, then interrupted; nothing else ever is."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+
+from wfactors.actors.watchdog import TurnInterrupted, Watchdog
+
+
+def spin(seconds: float) -> None:
+    """Busy code, as in a workflow by mistake."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def run_turn(watchdog: Watchdog, function, *args) -> str | None:
+    """One turn as the partition runs it: the stack if it was interrupted."""
+    stack = None
+    watchdog.begin("order-1")
+    try:
+        function(*args)
+    except TurnInterrupted:
+        stack = "caught"
+    finally:
+        stack = watchdog.end() or stack
+    return stack
+
+
+def test_a_short_turn_is_left_alone() -> None:
+    """A turn below the limits ends as if nobody had watched."""
+    watchdog = Watchdog(warning_seconds=5, seconds_max=10)
+    with watchdog.watching():
+        assert run_turn(watchdog, spin, 0.01) is None
+
+
+def test_an_endless_loop_is_interrupted_with_its_stack(caplog: pytest.LogCaptureFixture) -> None:
+    """The busy function is ended, and its name stands in the stack and in the warning before."""
+    watchdog = Watchdog(warning_seconds=0.1, seconds_max=1.0)
+    with watchdog.watching(), caplog.at_level(logging.WARNING):
+        stack = run_turn(watchdog, spin, 60)
+    assert stack is not None
+    assert "spin" in stack
+    assert "order-1" in caplog.text
+
+
+def test_author_code_that_catches_everything_is_interrupted_all_the_same() -> None:
+    """A loop with ``except BaseException`` is struck again until it ends."""
+    watchdog = Watchdog(warning_seconds=0.1, seconds_max=0.2)
+    caught = 0
+
+    def stubborn() -> None:
+        nonlocal caught
+        while caught < 2:
+            try:
+                spin(60)
+            except BaseException:  # noqa: BLE001
+                caught += 1
+
+    with watchdog.watching():
+        assert run_turn(watchdog, stubborn) is not None
+    assert 2 == caught
+
+
+def test_turns_after_an_interrupted_one_are_not_struck() -> None:
+    """Once the turn is over no interrupt is under way."""
+    watchdog = Watchdog(warning_seconds=0.1, seconds_max=0.2)
+    with watchdog.watching():
+        assert run_turn(watchdog, spin, 60) is not None
+        assert [None] * 100 == [run_turn(watchdog, spin, 0.001) for _ in range(100)]
