@@ -1,0 +1,97 @@
+"""wfactors run: readiness, an ordered end, an immediate one, and a killed one."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.cli_kit import SHOP, data, node, process, read_until, run
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of the test's own."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    return tmp_path
+
+
+def test_the_readiness_line(own: Path) -> None:
+    """It says who serves what."""
+    with node(own, "--queue", "a", "-q", "b", "--code-version", "v7") as (_, ready):
+        assert ["a", "b"] == ready["queues"]
+        assert {"total", "broken"} <= set(ready["workflows"])
+        assert f"sqlite:///{own}/shop.db" == ready["store"]
+        checks = data("doctor", "-s", ready["store"])["checks"]
+    assert "code v7" in next(item["words"] for item in checks if item["subject"] == "node")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(own: Path, number: signal.Signals) -> None:
+    """Code 0, and the store forgets the node."""
+    with node(own) as (started, ready):
+        started.send_signal(number)
+        output, errors = started.communicate(timeout=30)
+        assert (0, "stopped") == (started.returncode, json.loads(output)["event"])
+        assert f"{number.name}: stopping" in errors
+        assert [] == [
+            item
+            for item in data("doctor", "-s", ready["store"])["checks"]
+            if item["subject"] == "node" and "queues" in item["words"]
+        ]
+
+
+def test_a_second_signal_ends_it_at_once(own: Path) -> None:
+    """Though an activity would have its grace period."""
+    with node(own, "--grace", "1h") as (started, ready):
+        run("start", "blocked", "-s", ready["store"])
+        read_until(started.stdout, "blocking")
+        started.terminate()
+        read_until(started.stderr, "SIGTERM: stopping")
+        started.terminate()
+        started.communicate(timeout=30)
+        assert 128 + signal.SIGTERM == started.returncode
+
+
+def test_after_kill_9_the_next_node_goes_on(own: Path) -> None:
+    """What was open goes on, the killed attempt is handed out again."""
+    with node(own) as (started, ready):
+        run("start", "blocked", "--id", "torn", "-s", ready["store"])
+        run("start", "nap", "0.2", "--id", "nap", "-s", ready["store"])
+        read_until(started.stdout, "blocking")
+        started.kill()
+    with node(own) as (second, _):
+        assert "awake" == data("result", "nap", "-s", ready["store"])["result"]
+        read_until(second.stdout, "blocking")
+        pending = data("show", "torn", "-s", ready["store"])["pending_activities"]
+        assert [("block", 2)] == [(task["activity"], task["attempt"]) for task in pending]
+
+
+def test_it_ends_with_its_standard_input(own: Path) -> None:
+    """When whoever started it is gone."""
+    with node(own, "--exit-with-stdin") as (started, _):
+        started.stdin.close()
+        assert 0 == started.wait(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "names"), [("registered", ["total"]), ("make", ["total"]), ("parent", ["parent"])]
+)
+def test_an_attribute_of_the_module(own: Path, attribute: str, names: list[str]) -> None:
+    """A list, a function that returns one, or one workflow."""
+    line = ("run", f"shop:{attribute}", "--store", f"sqlite:///{own}/shop.db", "--json")
+    with process(*line, cwd=own) as started:
+        assert names == json.loads(read_until(started.stdout, "ready"))["workflows"]
+
+
+def test_a_module_that_cannot_be_imported(own: Path) -> None:
+    """Its error in one sentence, with the line."""
+    (own / "wrong.py").write_text("x = 1\ny = 1 / 0\n")
+    with process("run", "wrong.py", "--store", f"sqlite:///{own}/shop.db", cwd=own) as started:
+        _, errors = started.communicate(timeout=30)
+    assert 2 == started.returncode
+    assert "wrong cannot be imported: ZeroDivisionError" in errors
+    assert "wrong.py:2" in errors
+    assert "Traceback" not in errors
