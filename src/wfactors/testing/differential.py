@@ -1,0 +1,139 @@
+"""Several stores, one sequence of operations: equal replies and equal contents after every step.
+
+The memory store, which has nothing that could go wrong between its lines, is the oracle; hypothesis chooses the
+sequences, and on demand cuts a failing one down to its least. An operation is a name and some numbers; what the
+numbers mean is decided when it runs, by looking at the oracle, so that most operations hit something that is there.
+
+A comparison that only ever failed to claim, find or commit would be green and prove nothing. So ``check_equal`` counts
+how operations ended and returns the counts, and ``never_seen`` says which of the outcomes that matter are missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import trio
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from wfactors.errors import RequestError, StoreError
+from wfactors.testing.conformance.builders import ManualClock
+from wfactors.testing.differential_steps import OUTCOMES, STEPS
+from wfactors.testing.differential_world import Dice, World, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from wfactors.stores.base import Store
+
+__all__ = ["check_equal", "never_seen", "run_script"]
+
+Script = list[tuple[str, bytes]]
+"""Operations by name, each with the numbers that decide what it does, one a byte."""
+
+_NUMBERS = 64
+
+_ALL_CHECKS: Any = list(HealthCheck)
+
+
+def check_equal(
+    stores: Callable[[ManualClock], AbstractContextManager[Sequence[Store]]],
+    *,
+    examples: int = 50,
+    steps: int = 40,
+    seed: int | None = None,
+    is_shrinking: bool = False,
+) -> Counter[str]:
+    """Run sequences of operations on several stores at once; AssertionError at the first difference.
+
+    Args:
+        stores: Makes the stores of one example, empty, the oracle first, all judging leases by the given clock.
+        examples: How many sequences.
+        steps: How many operations in a sequence, at most.
+        seed: Gives the same sequences each time; None for others.
+        is_shrinking: Cut a failing sequence down to its least. With a store that writes to disk that takes minutes, and
+            the message says anyway which operation the first difference came with.
+
+    Returns:
+        How often each operation ended in each way, over all examples.
+    """
+    seen: Counter[str] = Counter()
+
+    phases = [Phase.reuse, Phase.generate, *([Phase.shrink] if is_shrinking else [])]
+
+    @settings(max_examples=examples, deadline=None, phases=phases, suppress_health_check=_ALL_CHECKS)
+    @given(_scripts(steps))
+    def compare(script: Script) -> None:
+        clock = ManualClock()
+        with stores(clock) as opened:
+            seen.update(trio.run(run_script, opened, clock, script))
+
+    if seed is not None:
+        compare = hypothesis.seed(seed)(compare)
+    compare()
+    return seen
+
+
+def never_seen(seen: Counter[str]) -> list[str]:
+    """The outcomes that matter and did not happen: while there are any, a green comparison is inconclusive."""
+    return [outcome for outcome in OUTCOMES if not seen[outcome]]
+
+
+async def run_script(stores: Sequence[Store], clock: ManualClock, script: Script) -> Counter[str]:
+    """Run one sequence on ``stores``, of which the first is the oracle; returns how its operations ended."""
+    seen: Counter[str] = Counter()
+    async with AsyncExitStack() as opened:
+        for store in stores:
+            await opened.enter_async_context(store.open())
+        world = World(stores[0], clock)
+        for store in stores:
+            await settle(store)
+        for name, numbers in script:
+            step = await STEPS[name].plan(world, Dice(numbers))
+            if step is None:
+                continue
+            note(f"{name}: {step.what}")
+            replies = [await _reply(step.call, store) for store in stores]
+            seen[f"{name}: {step.outcome(replies[0])}"] += 1
+            _assert_equal(stores, replies, f"reply of {name} {step.what}")
+            _assert_equal(stores, [await store.dump() for store in stores], f"contents after {name} {step.what}")
+            world.learn(step, replies[0])
+    return seen
+
+
+def _scripts(steps: int) -> st.SearchStrategy[Script]:
+    names = [name for name, step in STEPS.items() for _ in range(step.weight)]
+    operation = st.tuples(st.sampled_from(names), st.binary(min_size=_NUMBERS // 2, max_size=_NUMBERS))
+    return st.lists(operation, min_size=steps // 2, max_size=steps)
+
+
+async def _reply(call: Callable[[Store], Awaitable[Any]], store: Store) -> Any:
+    """What the store answered; an error that the contract knows is an answer too."""
+    try:
+        return await call(store)
+    except (RequestError, StoreError) as error:
+        return type(error)
+
+
+def _assert_equal(stores: Sequence[Store], values: Sequence[Any], what: str) -> None:
+    for store, value in zip(stores[1:], values[1:], strict=True):
+        if values[0] != value:
+            expected, found = _differing(values[0], value)
+            raise AssertionError(f"{what}:\n  {stores[0].url}: {expected!r}\n  {store.url}: {found!r}")
+
+
+def _differing(expected: Any, found: Any) -> tuple[Any, Any]:
+    """What two values have not in common, where they are tables or lists of equal length."""
+    if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
+        names = [name for name in expected if expected[name] != found[name]]
+        parts = {name: _differing(expected[name], found[name]) for name in names}
+        return {name: part[0] for name, part in parts.items()}, {name: part[1] for name, part in parts.items()}
+    if isinstance(expected, list) and isinstance(found, list):
+        return [row for row in expected if row not in found] or expected, [
+            row for row in found if row not in expected
+        ] or found
+    return expected, found

@@ -1,0 +1,179 @@
+"""What must hold after every step, and what must hold at the end.
+
+After each call that the store carried out, ``Watch`` looks at what it changed: who owns a partition, whether a commit
+came from its owner, whether histories grow without gaps and record each outcome and each message once. At the end
+``wfactors.testing.auditor`` reads everything, and ``signals_between`` looks at what workflows sent to each other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wfactors.model import events
+from wfactors.model.events import FINAL, Event
+from wfactors.model.records import Append, Batch, Lease
+from wfactors.model.wire import decode_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Watch", "signals_between", "signals_handed_over"]
+
+RunKey = tuple[str, int]
+
+_OUTCOMES = (
+    events.ActivityCompleted,
+    events.ActivityFailed,
+    events.ActivityCancelled,
+    events.ChildCompleted,
+    events.ChildFailed,
+    events.RequestCompleted,
+    events.RequestFailed,
+)
+
+
+class Watch:
+    """Follows what the store carries out.
+
+    Args:
+        broken: Told each violation.
+        count: Told each rare path.
+
+    Attributes:
+        started: The runs whose beginning is in the store.
+    """
+
+    def __init__(self, broken: Callable[[str, str], None], count: Callable[[str], None]) -> None:
+        self._broken = broken
+        self._count = count
+        self._owners: dict[str, tuple[int, str]] = {}
+        self._sequences: dict[str, int] = {}
+        self._lengths: dict[RunKey, int] = {}
+        self._times: dict[RunKey, float] = {}
+        self._outcomes: set[tuple[str, int, int]] = set()
+        self._messages: set[tuple[str, str]] = set()
+        self._ended: set[RunKey] = set()
+        self.started: set[RunKey] = set()
+
+    def done(self, operation: str, args: Sequence[Any], value: Any) -> None:
+        """The store has carried out a call."""
+        if operation == "commit":
+            self._committed(args[0])
+        elif operation == "acquire" and value is not None:
+            self._acquired(value, args[1])
+        elif operation == "remove":
+            self._lengths = {key: length for key, length in self._lengths.items() if key[0] != args[0]}
+
+    def _acquired(self, lease: Lease, node: str) -> None:
+        epoch, owner = self._owners.get(lease.partition, (0, ""))
+        if lease.epoch <= epoch:
+            self._broken("I2", f"{lease.partition}: epoch {lease.epoch} after {epoch}")
+        if owner and owner != node:
+            self._count("rare takeover")
+        self._owners[lease.partition] = (lease.epoch, node)
+
+    def _committed(self, batch: Batch) -> None:
+        partition = batch.partition
+        epoch = self._owners.get(partition, (0, ""))[0]
+        if batch.epoch != epoch:
+            self._broken("I5", f"{partition}: a commit under epoch {batch.epoch} was accepted, it is {epoch}")
+        before = self._sequences.get(partition, 0)
+        if batch.sequence == before:
+            self._count("rare commit repeated")
+            return
+        if batch.sequence != before + 1:
+            self._broken("I2", f"{partition}: batch {batch.sequence} was accepted after {before}")
+        self._sequences[partition] = batch.sequence
+        for append in batch.appends:
+            self._appended(append)
+        for task in batch.tasks:
+            if task.attempt > 1:
+                self._count("rare task handed out again")
+        for header in batch.headers:
+            if header.parked is not None:
+                self._count("rare parked")
+        if batch.replies:
+            self._count("rare reply by way of the store")
+
+    def _appended(self, append: Append) -> None:
+        key = (append.instance, append.run)
+        length = self._lengths.get(key, 0)
+        if append.first != length:
+            self._broken("I2", f"run {key}: events from {append.first} on were appended to {length}")
+        self._lengths[key] = append.first + append.count
+        for event in decode_events(append.data):
+            self._count(f"event {type(event).__name__}")
+            self._event(key, event)
+
+    def _event(self, key: RunKey, event: Event) -> None:
+        time = getattr(event, "time", None)
+        if time is not None:
+            # Who ends a run without replaying it has no other time than its clock's.
+            if time < self._times.get(key, 0.0) and not isinstance(event, events.RunTerminated):
+                self._broken("I2", f"run {key}: time goes back at {type(event).__name__}")
+            self._times[key] = time
+        if key in self._ended and not isinstance(event, events.SignalReceived):
+            self._broken("I3", f"run {key}: after its end there is {type(event).__name__}")
+        if isinstance(event, _OUTCOMES):
+            call = (*key, event.call)
+            if call in self._outcomes:
+                self._broken("I3", f"call {call} has two outcomes")
+            self._outcomes.add(call)
+        elif isinstance(event, events.SignalReceived | events.UpdateReceived):
+            id = event.message if isinstance(event, events.SignalReceived) else event.update
+            if (key[0], id) in self._messages:
+                self._broken("I6", f"message {id} is in the history of {key[0]} twice")
+            self._messages.add((key[0], id))
+        elif isinstance(event, events.RunStarted):
+            self.started.add(key)
+        elif isinstance(event, FINAL):
+            self._ended.add(key)
+
+
+def signals_between(histories: Mapping[RunKey, Sequence[Event]], ids: Mapping[str, str]) -> Iterable[str]:
+    """What is wrong with the signals that workflows sent to each other: I6.
+
+    Args:
+        histories: Of all runs.
+        ids: The id people use of each instance.
+    """
+    received: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(histories):
+        for event in histories[key]:
+            if isinstance(event, events.SignalReceived):
+                received[ids[key[0]]].append(bytes(event.payload).decode())
+    for key, history in sorted(histories.items()):
+        accepted = {event.call for event in history if isinstance(event, events.RequestCompleted)}
+        refused = {event.call for event in history if isinstance(event, events.RequestFailed)}
+        told: dict[str, list[str]] = defaultdict(list)
+        for event in history:
+            if isinstance(event, events.SignalSent):
+                word = bytes(event.payload).decode()
+                count = received[event.id].count(word)
+                if count > 1 or (count == 0 and event.call in accepted) or (count and event.call in refused):
+                    answer = "accepted" if event.call in accepted else "refused" if event.call in refused else "open"
+                    yield f"{event.id} got {word} {count} times from {key}, which was {answer}"
+                elif event.call in accepted:
+                    told[event.id].append(word)
+        yield from _disorder(key, told, received)
+
+
+def _disorder(key: RunKey, told: Mapping[str, list[str]], received: Mapping[str, list[str]]) -> Iterable[str]:
+    for id, words in told.items():
+        places = [received[id].index(word) for word in words]
+        if places != sorted(places):
+            yield f"{id} got what {key} sent in another order: {received[id]}, not {words}"
+
+
+def signals_handed_over(histories: Mapping[RunKey, Sequence[Event]]) -> Iterable[str]:
+    """What is wrong with the signals that runs left to the next one: all that nobody has read, in order; I6."""
+    for (instance, run), history in sorted(histories.items()):
+        if not history or not isinstance(history[-1], events.RunContinued):
+            continue
+        left = [signal.message for signal in history[-1].signals]
+        after = histories.get((instance, run + 1), ())
+        start = next((event for event in after if isinstance(event, events.RunStarted)), None)
+        if start is not None and [signal.message for signal in start.signals] != left:
+            yield f"run {run} of {instance} left {left}, the next one got {start.signals}"

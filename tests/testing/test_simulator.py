@@ -1,0 +1,153 @@
+"""The simulator itself: a few dozen seeds, other ones each time, and what makes its verdict worth something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import trio
+from typer.testing import CliRunner
+
+from wfactors.testing.mutants import MUTANTS, hunt, mutated
+from wfactors.testing.scheduler import seeded_scheduler
+from wfactors.testing.simulator import simulate, simulate_twice
+from wfactors.testing.simulator.__main__ import app
+from wfactors.testing.simulator.report import WANTED, Failure, Summary, run_seeds
+
+SEEDS = 40
+# Seeds that have found something; what it was is a test of its own in tests/semantics.
+FOUND = (24, 253, 476, 708, 1323)
+
+
+def order(seed: int) -> list[int]:
+    """The order in which Trio runs ten tasks that are ready at once, three times over."""
+    ran: list[int] = []
+
+    async def one(number: int) -> None:
+        for _ in range(3):
+            ran.append(number)
+            await trio.lowlevel.checkpoint()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(one, number)
+
+    with seeded_scheduler(seed):
+        trio.run(main)
+    return ran
+
+
+def test_the_seed_decides_the_order_of_tasks() -> None:
+    """Trio keeps its dice in private; this fails when it moves them."""
+    orders = [order(seed) for seed in range(20)]
+    assert orders == [order(seed) for seed in range(20)]
+    assert 20 == len({tuple(item) for item in orders})
+
+
+def test_a_few_dozen_seeds(record_property) -> None:
+    """Nothing is lost, and every rerun is the same."""
+    # Fixed until the findings named in docs/explanation/state.md are mended; then others on each push.
+    first = int(os.environ.get("WFACTORS_SIMULATOR_SEED", "0"))
+    print(f"python -m wfactors.testing.simulator --seeds {first}:{first + SEEDS}")
+    summary = run_seeds(first, first + SEEDS)
+    assert [] == [(failure.command, failure.violations) for failure in summary.failures]
+    assert SEEDS == len(summary.digests)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_seeds_that_once_found_something(seed) -> None:
+    """They find nothing any more."""
+    assert [] == simulate_twice(seed).violations
+
+
+def test_a_seed_gives_the_same_run_in_another_process() -> None:
+    """Also under another hash seed."""
+    code = "from wfactors.testing.simulator import simulate; print(simulate(7).trace.digest())"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert {f"{simulate(7).trace.digest()}\n".encode()} == told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "an epoch is used twice",
+        "a claimed task stays free",
+        "messages are never removed",
+        "timers fire a little early",
+        "time may go back",
+        "the sequence begins anew with each lease",
+        "signals do not go over to the next run",
+        "wake-ups are not read after a takeover",
+    ],
+)
+def test_a_planted_bug_is_found(name) -> None:
+    """Within a few seeds; ``python -m wfactors.testing.mutants`` plants the others."""
+    assert hunt(name, 30).seeds is not None
+
+
+def test_a_planted_bug_leaves_with_its_block() -> None:
+    """The engine is as it was; there are at least thirty of them."""
+    assert len(MUTANTS) >= 30
+    before = [vars(target)[attribute] for target, attribute, _ in MUTANTS.values()]
+    for name in MUTANTS:
+        with mutated(name):
+            pass
+    assert before == [vars(target)[attribute] for target, attribute, _ in MUTANTS.values()]
+
+
+def test_a_rerun_that_differs_is_a_violation(monkeypatch) -> None:
+    """Something the seed does not decide gets in."""
+    chance = iter(range(100))
+    monkeypatch.setattr("wfactors.testing.simulator.run._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("wfactors.testing.simulator.world.World.skew", lambda _: float(next(chance)))
+    assert any("determinism" in text for text in simulate_twice(3).violations)
+
+
+# --- Verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_not_reached_proves_nothing() -> None:
+    """The verdict counts what came up, and failures count more."""
+    summary = Summary(seeds=1, counts=Counter(dict.fromkeys(WANTED, 1)))
+    assert "passed" == summary.verdict
+    summary.counts["fault crash"] = 0
+    assert ("inconclusive", ["fault crash"]) == (summary.verdict, summary.missing)
+    summary.add(Summary(failures=[Failure(5, ["I1: lost"])]))
+    assert "failed" == summary.verdict
+    assert "python -m wfactors.testing.simulator --seeds 5:6 --trace" == summary.failures[0].command
+
+
+def test_the_command_says_that_few_seeds_prove_nothing() -> None:
+    """Exit code 2, and a table with what is missing."""
+    result = CliRunner().invoke(app, ["--seeds", "0:2", "--report"])
+    assert 2 == result.exit_code
+    assert "inconclusive" in result.output
+    assert "never" in result.output
+
+
+def test_the_command_repeats_a_failure() -> None:
+    """Exit code 1, the trace, and the line to run it again."""
+    with mutated("messages are never removed"):
+        result = CliRunner().invoke(app, ["--seeds", "0:1", "--trace"])
+        assert 1 == result.exit_code
+        assert "BROKEN" in result.output
+        result = CliRunner().invoke(app, ["--seeds", "0:1"])
+    assert 1 == result.exit_code
+    assert "--seeds 0:1 --trace" in result.output
+
+
+@pytest.mark.parametrize("seeds", ["x", "5:1", "1:y"])
+def test_the_command_refuses_what_is_no_range(seeds) -> None:
+    """And says what it takes."""
+    result = CliRunner().invoke(app, ["--seeds", seeds])
+    assert 2 == result.exit_code
+    assert "FIRST:END" in result.output
