@@ -1,0 +1,40 @@
+"""Leases that end at bad moments; each was first found by the simulator."""
+
+from __future__ import annotations
+
+import trio
+
+import wfactors as wf
+from wfactors.testing.clocks import VirtualClock
+
+
+@wf.workflow
+async def answers() -> int:
+    return 42
+
+
+class LosesFirstLease(wf.MemoryStore):
+    """A store that is slow to hand out the partition, and takes the first lease for over meanwhile."""
+
+    has_lost = False
+
+    async def acquire(self, partition, node):
+        if not self.has_lost:
+            await trio.sleep(5)
+        return await super().acquire(partition, node)
+
+    async def renew(self, node, lease_seconds):
+        if not self.has_lost:
+            self.has_lost = True
+            raise wf.LeaseLost("it was over")
+        return await super().renew(node, lease_seconds)
+
+
+async def test_an_engine_that_loses_its_lease_before_it_is_ready_becomes_ready(autojump_clock) -> None:
+    """It joins again, and open_engine goes on."""
+    clock = VirtualClock(autojump_clock)
+    store = LosesFirstLease(clock=clock.now)
+    with trio.fail_after(60):
+        async with wf.open_engine(store, register=[answers], clock=clock, lease=3) as engine:
+            assert 42 == await engine.run(answers)
+    assert store.has_lost

@@ -1,0 +1,169 @@
+"""What cannot go on stands still, in view, and harms nobody; what is put to sleep comes back as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+import wfactors as wf
+
+
+@wf.activity
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+@wf.workflow
+async def summing(count: int) -> int:
+    """Sums numbers that arrive as signals, each through an activity."""
+    total = 0
+
+    @wf.query
+    def so_far() -> int:
+        return total
+
+    numbers = wf.signals("number", int)
+    for _ in range(count):
+        total = await add(total, await numbers.receive())
+    return total
+
+
+@wf.workflow
+async def stuck() -> None:
+    await wf.Event().wait()
+
+
+def version_one() -> Any:
+    @wf.workflow(name="changing")
+    async def changing() -> int:
+        await wf.sleep(10)
+        first = await add(1, 2)
+        await wf.sleep(10)
+        return first
+
+    return changing
+
+
+def version_two() -> Any:
+    @wf.workflow(name="changing")
+    async def changing() -> int:
+        await wf.sleep(20)
+        first = await add(1, 2)
+        await wf.sleep(10)
+        return first
+
+    return changing
+
+
+async def parked_reason(handle: wf.Handle) -> str:
+    """Wait until the workflow is parked."""
+    while (reason := (await handle.describe()).parked) is None:
+        await trio.sleep(1)
+    return reason
+
+
+async def test_changed_code_parks_and_a_fixed_deployment_goes_on(backend, autojump_clock) -> None:
+    """A NonDeterminismError with both sides, the neighbours unharmed, and the old code finishes the work."""
+    async with backend.engine(version_one(), add, summing) as engine:
+        await engine.start("changing", id="c")
+        await engine.start(summing, 1, id="neighbour")
+        await trio.sleep(1)
+    async with backend.engine(version_two(), add, summing) as engine:
+        reason = await parked_reason(await engine.get("c"))
+        neighbour = await engine.get("neighbour")
+        await neighbour.signal("number", 1)
+        assert 1 == await neighbour.result()
+    assert "NonDeterminismError" in reason
+    assert "history has: " in reason
+    assert "the code did: " in reason
+    async with backend.engine(version_one(), add) as engine:
+        handle = await engine.get("c")
+        assert 3 == await handle.result()
+        assert (await handle.describe()).parked is None
+
+
+async def test_a_parked_workflow_keeps_what_it_is_sent(backend, autojump_clock) -> None:
+    """Signals to it are accepted, and read once it goes on."""
+    async with backend.engine(add) as engine:
+        handle = await engine.start(summing, 2, id="s")
+        await parked_reason(handle)
+        await handle.signal("number", 1)
+        await handle.signal("number", 2)
+        with pytest.raises(wf.QueryError, match="parked"):
+            await handle.query("so_far")
+    async with backend.engine(summing, add) as engine:
+        assert 3 == await (await engine.get("s")).result()
+
+
+async def test_a_parked_workflow_can_be_terminated(backend, autojump_clock) -> None:
+    """Terminating takes no code of the workflow."""
+    async with backend.engine(add) as engine:
+        handle = await engine.start(summing, 1)
+        await parked_reason(handle)
+        await handle.terminate("give up")
+        with pytest.raises(wf.WorkflowTerminated, match="give up"):
+            await handle.result()
+
+
+async def test_a_stuck_workflow_is_parked_and_can_be_cancelled(backend, autojump_clock) -> None:
+    """Nothing from outside could wake it; cancelling does."""
+    async with backend.engine(stuck) as engine:
+        handle = await engine.start(stuck)
+        assert "WorkflowStuckError" in await parked_reason(handle)
+        await handle.cancel()
+        with pytest.raises(wf.WorkflowCancelled):
+            await handle.result()
+
+
+async def test_resume_tries_again(backend, autojump_clock) -> None:
+    """A resumed workflow that still cannot go on is parked again."""
+    async with backend.engine(add) as engine:
+        handle = await engine.start(summing, 1)
+        await parked_reason(handle)
+        await handle.resume()
+        assert "UnknownWorkflow" in await parked_reason(handle)
+
+
+@pytest.mark.parametrize("instances", [1, 3, 1000])
+async def test_putting_instances_to_sleep_changes_nothing(backend, autojump_clock, instances) -> None:
+    """With room for one, for three or for all in memory the results are the same."""
+    limits = wf.Limits(resident_instances=instances)
+    async with backend.engine(summing, add, limits=limits) as engine:
+        handles = [await engine.start(summing, 3, id=f"s{number}") for number in range(6)]
+        for turn in range(3):
+            for number, handle in enumerate(handles):
+                await handle.signal("number", number + turn)
+                await trio.sleep(1)
+        assert [3 * number + 3 for number in range(6)] == [await handle.result() for handle in handles]
+        assert 5 == await handles[1].query("so_far") - 1
+        evictions = sum(partition.evictions for partition in engine.statistics().partitions)
+        assert (evictions > 0) == (instances < 6)
+
+
+async def test_a_query_on_a_closed_workflow_replays_it(backend, autojump_clock) -> None:
+    """Also after a restart of the engine."""
+    async with backend.engine(summing, add) as engine:
+        handle = await engine.start(summing, 1, id="s")
+        await handle.signal("number", 4)
+        assert 4 == await handle.result()
+        assert 4 == await handle.query("so_far")
+    async with backend.engine(summing, add) as engine:
+        assert 4 == await (await engine.get("s")).query("so_far")
+
+
+async def test_a_history_that_grows_too_long_fails_its_workflow(backend, autojump_clock) -> None:
+    """HistoryTooLong at the limit, and only there."""
+
+    @wf.workflow
+    async def endless() -> None:
+        while True:
+            await wf.sleep(1)
+
+    limits = wf.Limits(history_events_warning=50, history_events_max=100)
+    async with backend.engine(endless, limits=limits) as engine:
+        handle = await engine.start(endless)
+        with pytest.raises(wf.WorkflowFailed, match="HistoryTooLong"):
+            await handle.result()
+        assert 100 < len(await handle.history()) < 105

@@ -1,0 +1,181 @@
+"""Signals: durable, in order, buffered, and never anybody else's problem."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+import wfactors as wf
+
+
+@wf.workflow
+async def collect(count: int) -> list[int]:
+    numbers = wf.signals("number", int)
+    return [await numbers.receive() for _ in range(count)]
+
+
+@wf.workflow
+async def collect_late(count: int) -> list[int]:
+    await wf.sleep(10)
+    return [await wf.signals("number", int).receive() for _ in range(count)]
+
+
+@wf.workflow
+async def collect_tolerantly() -> list[str]:
+    numbers = wf.signals("number", int)
+    seen = []
+    while len(seen) < 2:
+        try:
+            seen.append(f"got {await numbers.receive()}")
+        except wf.ConversionError:
+            seen.append("unfit")
+    return seen
+
+
+@wf.workflow
+async def collect_over_runs(seen: list[int]) -> list[int]:
+    seen = [*seen, await wf.signals("number", int).receive()]
+    if len(seen) < 4:
+        wf.continue_as_new(seen)
+    return seen
+
+
+@wf.workflow
+async def tell(id: str, value: int) -> str:
+    try:
+        await wf.signal(id, "number", value)
+    except wf.WorkflowNotFound:
+        return "not found"
+    except wf.WorkflowClosed:
+        return "closed"
+    return "told"
+
+
+async def test_signals_arrive_in_order_before_the_channel_exists(backend, autojump_clock) -> None:
+    """Two hundred signals sent before anybody listens come out as they went in."""
+    async with backend.engine(collect_late) as engine:
+        handle = await engine.start(collect_late, 200)
+        for number in range(200):
+            await handle.signal("number", number)
+        assert list(range(200)) == await handle.result()
+
+
+async def test_signals_arrive_in_order_after_the_channel_exists(backend, autojump_clock) -> None:
+    """The same while the workflow waits for each."""
+    async with backend.engine(collect) as engine:
+        handle = await engine.start(collect, 20)
+        for number in range(20):
+            await handle.signal("number", number)
+        assert list(range(20)) == await handle.result()
+
+
+async def test_a_signal_to_a_closed_workflow_is_refused(backend, autojump_clock) -> None:
+    """WorkflowClosed, also from a workflow."""
+    async with backend.engine(collect, tell) as engine:
+        handle = await engine.start(collect, 0, id="done")
+        await handle.result()
+        with pytest.raises(wf.WorkflowClosed):
+            await handle.signal("number", 1)
+        assert "closed" == await engine.run(tell, "done", 1)
+
+
+async def test_a_signal_to_an_unknown_workflow_is_refused(backend, autojump_clock) -> None:
+    """WorkflowNotFound inside a workflow."""
+    async with backend.engine(tell) as engine:
+        assert "not found" == await engine.run(tell, "nobody", 1)
+
+
+async def test_a_workflow_signals_another(backend, autojump_clock) -> None:
+    """The signal arrives and the sender learns that it was accepted."""
+    async with backend.engine(collect, tell) as engine:
+        handle = await engine.start(collect, 2, id="collector")
+        assert ["told", "told"] == [await engine.run(tell, "collector", number) for number in (7, 8)]
+        assert [7, 8] == await handle.result()
+
+
+async def test_a_signal_crosses_queues(backend, autojump_clock) -> None:
+    """The sender's and the receiver's partitions are different ones."""
+    async with backend.engine(collect, tell, queues=["default", "other"]) as engine:
+        handle = await engine.start(collect, 1, id="there", queue="other")
+        assert "told" == await engine.run(tell, "there", 5)
+        assert [5] == await handle.result()
+
+
+async def test_a_payload_that_does_not_fit_raises_at_receive(backend, autojump_clock) -> None:
+    """Only the workflow that reads it notices, and may go on."""
+    async with backend.engine(collect_tolerantly) as engine:
+        handle = await engine.start(collect_tolerantly)
+        await handle.signal("number", "not a number")
+        await handle.signal("number", 3)
+        assert ["unfit", "got 3"] == await handle.result()
+
+
+async def test_unread_signals_survive_continue_as_new(backend, autojump_clock) -> None:
+    """Four signals at once, one read by each run."""
+    async with backend.engine(collect_over_runs) as engine:
+        handle = await engine.start(collect_over_runs, [])
+        async with trio.open_nursery() as nursery:
+            for number in range(4):
+                nursery.start_soon(handle.signal, "number", number)
+        assert [0, 1, 2, 3] == sorted(await handle.result())
+
+
+async def test_signals_are_durable_before_they_are_acknowledged(backend, autojump_clock) -> None:
+    """A signal that was accepted is there after the engine is gone."""
+    async with backend.engine(collect) as engine:
+        handle = await engine.start(collect, 3, id="c")
+        for number in (1, 2):
+            await handle.signal("number", number)
+    async with backend.engine(collect) as engine:
+        handle = await engine.get("c")
+        await handle.signal("number", 3)
+        assert [1, 2, 3] == await handle.result()
+
+
+async def test_signal_with_start_starts_once(backend, autojump_clock) -> None:
+    """The first call starts the workflow, the second only signals it."""
+    async with backend.engine(collect) as engine:
+        first = await engine.signal_with_start(collect, 2, id="s", signal="number", value=1)
+        second = await engine.signal_with_start(collect, 2, id="s", signal="number", value=2)
+        assert first.instance == second.instance
+        assert [1, 2] == await first.result()
+
+
+async def test_a_client_without_an_engine_reaches_the_owner(backend, autojump_clock) -> None:
+    """Start, signal, query and update by way of the store."""
+
+    @wf.workflow
+    async def counter() -> int:
+        total = 0
+
+        @wf.query
+        def current() -> int:
+            return total
+
+        @wf.update
+        async def add(number: int) -> int:
+            nonlocal total
+            total += number
+            return total
+
+        await wf.signals("stop").receive()
+        return total
+
+    store = backend.store()
+    async with backend.engine(counter, store=store) as engine:
+        client = wf.Client(store, engine.data, now=backend.clock.now)
+        handle = await client.start(counter, id="far")
+        assert 3 == await handle.update("add", 3)
+        assert 10 == await handle.update("add", 7)
+        assert 10 == await handle.query("current")
+        with pytest.raises(wf.UpdateRejected):
+            await handle.update("nothing")
+        with pytest.raises(wf.QueryError):
+            await handle.query("nothing")
+        await handle.signal("stop")
+        assert 10 == await handle.result()
+        assert 10 == await handle.query("current")
+        with pytest.raises(wf.WorkflowClosed):
+            await handle.update("add", 1)
+        with pytest.raises(wf.WorkflowClosed):
+            await handle.signal("stop")

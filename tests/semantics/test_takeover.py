@@ -1,0 +1,109 @@
+"""Two engines on one store: one owns, the other stands by; what a dead one held is handed out again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+import wfactors as wf
+
+
+@wf.workflow
+async def counts() -> list[int]:
+    numbers = wf.signals("number", int)
+    seen = []
+    for _ in range(4):
+        seen.append(await numbers.receive())
+        await wf.sleep(1)
+    return seen
+
+
+@wf.activity
+async def attempt(seconds: float) -> int:
+    await trio.sleep(seconds)
+    return wf.activity_info().attempt
+
+
+@wf.workflow
+async def calls(seconds: float) -> int:
+    return await attempt(seconds)
+
+
+async def open_until_told(
+    backend: Any, store: Any, options: dict[str, Any], *, task_status: trio.TaskStatus[tuple[Any, trio.Event]]
+) -> None:
+    """An engine that is left in order once the event is set."""
+    leave = trio.Event()
+    async with backend.engine(counts, calls, attempt, store=store, **options) as engine:
+        task_status.started((engine, leave))
+        await leave.wait()
+
+
+async def test_the_second_engine_stands_by_and_takes_over(backend, autojump_clock) -> None:
+    """When the first one leaves; its workflows go on where they were, and clients of the second notice nothing."""
+    async with backend.shared() as store, trio.open_nursery() as nursery:
+        _, leave = await nursery.start(open_until_told, backend, store, {})
+        async with backend.engine(counts, calls, attempt, store=store) as second:
+            assert [] == second.statistics().partitions
+            handle = await second.start(counts, id="c")
+            await handle.signal("number", 1)
+            await trio.sleep(5)
+            leave.set()
+            for number in (2, 3, 4):
+                await handle.signal("number", number)
+            assert [1, 2, 3, 4] == await handle.result()
+            assert 1 == len(second.statistics().partitions)
+
+
+@pytest.mark.parametrize("instances", [1, 1000])
+async def test_a_dead_owner_is_replaced_when_its_lease_ends(backend, autojump_clock, instances) -> None:
+    """Within one lease; what it had running is attempted again, and what it commits afterwards is refused."""
+    limits = wf.Limits(resident_instances=instances)
+    async with backend.shared() as store, trio.open_nursery() as nursery:
+        first, _ = await nursery.start(open_until_told, backend, store, {"lease": 10, "grace": 0})
+        handle = await first.start(counts, id="c")
+        await handle.signal("number", 1)
+        calling = await first.start(calls, 30, id="d")
+        await trio.sleep(5)
+        async with backend.engine(counts, calls, attempt, store=store, lease=10, limits=limits) as second:
+            start = trio.current_time()
+            await store.leave(first.name)  # As if it had been found dead: its lease is over, and it does not know.
+            while not second.statistics().partitions:
+                await trio.sleep(0.1)
+            assert trio.current_time() - start <= 10
+            handle = await second.get("c")
+            for number in (2, 3, 4):
+                await handle.signal("number", number)
+            assert [1, 2, 3, 4] == await handle.result()
+            assert 2 == await (await second.get("d")).result()
+        assert "d" == calling.id
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_engine_writes_nothing_but_its_lease(backend, autojump_clock) -> None:
+    """An hour of a sleeping workflow: no commit, no claim, one renewal in a third of the lease."""
+    asked: dict[str, int] = {}
+
+    class Counting:
+        def __init__(self, store: Any) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> Any:
+            value = getattr(self._store, name)
+            if callable(value):
+                asked[name] = asked.get(name, 0) + 1
+            return value
+
+    async with (
+        backend.shared() as store,
+        backend.engine(counts, calls, attempt, store=Counting(store), lease=60) as engine,
+    ):
+        await engine.start(counts)
+        await trio.sleep(10)
+        asked.clear()
+        await trio.sleep(3600)
+        seen = dict(asked)
+    assert 180 == pytest.approx(seen.pop("renew"), abs=2)
+    assert {"nodes"} >= set(seen)
