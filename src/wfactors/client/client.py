@@ -1,0 +1,363 @@
+"""A client of a store: starts workflows, finds them, talks to them. An engine is one, too."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import attrs
+
+from wfactors.client.handle import Description, Handle, to_datetime
+from wfactors.client.requests import ClientStatistics, Requests, Router, new_message_id
+from wfactors.convert import CallSignature, DataPort
+from wfactors.errors import PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
+from wfactors.model.ids import chosen_id, partition_of, validated_id, validated_queue, validated_text
+from wfactors.model.messages import Message, Signal
+from wfactors.model.options import seconds
+from wfactors.model.payloads import Payload
+from wfactors.model.records import CreateRequest, HeaderRow, InstanceFilter, NodeRow, QueueStatistics, TaskRow
+from wfactors.model.status import OnConflict, Reuse, Status
+from wfactors.registry import Workflow
+from wfactors.stores.base import Store
+
+__all__ = ["Client"]
+
+_log = logging.getLogger("wfactors.client")
+_PAGE = 200
+
+
+class Client:
+    """Starts workflows and talks to them; ``wf.open_client`` and ``wf.open_engine`` make one.
+
+    Args:
+        store: An opened store.
+        data: Converter, codecs and limits.
+        clock: Seconds since the epoch.
+        router: The partitions owned in this process.
+        partitions: Partitions of a queue.
+        default_queue: For workflows that name none.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        data: DataPort,
+        *,
+        now: Any = time.time,
+        router: Router | None = None,
+        partitions: int = 1,
+        default_queue: str = "default",
+    ) -> None:
+        self.store = store
+        self.data = data
+        self.requests = Requests(store, router)
+        self._now = now
+        self._partitions = partitions
+        self._default_queue = default_queue
+
+    # --- Starting ---
+
+    async def start(
+        self,
+        workflow: Workflow[..., Any] | str,
+        *args: Any,
+        id: str | None = None,
+        queue: str | None = None,
+        on_conflict: OnConflict | str = OnConflict.FAIL,
+        reuse: Reuse | str = Reuse.ALLOW,
+        delay: float | timedelta | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        context: Mapping[str, str] | None = None,
+        keywords: Mapping[str, Any] | None = None,
+    ) -> Handle[Any]:
+        """Start a workflow; returns once that is durable.
+
+        Args:
+            workflow: The decorated function, or the name of one.
+            args: Its arguments.
+            id: What to call the instance; made up if not given.
+            queue: Where it runs; that of the workflow, or ``"default"``, if not given.
+            on_conflict: What if an open instance has the id: ``"fail"``, ``"use_existing"``, ``"terminate_existing"``.
+            reuse: What if only closed ones had it: ``"allow"``, ``"if_failed"``, ``"reject"``.
+            delay: Seconds (or a timedelta) before it starts.
+            attributes: Searchable attributes.
+            context: Passed on to the workflow, its children and activities.
+            keywords: Keyword arguments of the workflow.
+
+        Raises:
+            WorkflowAlreadyStarted: The id is in use, or must not be used again; it has a handle.
+            TypeError: The arguments do not fit the workflow.
+            ConversionError: An argument cannot be stored.
+
+        Cancelled, the workflow may or may not have been started: start it again with the same id to find out.
+        """
+        request, result_type, raises = self._request(
+            workflow, args, keywords or {}, id, queue, OnConflict(on_conflict), Reuse(reuse), delay, attributes, context
+        )
+        return await self._start(request, result_type, raises)
+
+    async def run(self, workflow: Workflow[..., Any] | str, *args: Any, **options: Any) -> Any:
+        """Start a workflow and wait for its result; takes the options of ``start``, raises what ``result`` raises."""
+        handle = await self.start(workflow, *args, **options)
+        return await handle.result()
+
+    async def signal_with_start(
+        self,
+        workflow: Workflow[..., Any] | str,
+        *args: Any,
+        id: str,
+        signal: str,
+        value: object = None,
+        queue: str | None = None,
+        reuse: Reuse | str = Reuse.ALLOW,
+        attributes: Mapping[str, Any] | None = None,
+        context: Mapping[str, str] | None = None,
+    ) -> Handle[Any]:
+        """Signal the open instance that has the id; if there is none, start it, with the signal, in one step."""
+        request, result_type, raises = self._request(
+            workflow, args, {}, id, queue, OnConflict.USE_EXISTING, Reuse(reuse), None, attributes, context
+        )
+        body = Signal(signal, self.payload(value, Any, f"signal {signal!r}"))
+        message = Message(new_message_id(), request.header.partition, request.header.instance, body)
+        return await self._start(attrs.evolve(request, signal=message), result_type, raises)
+
+    async def _start(self, request: CreateRequest, result_type: Any, raises: Sequence[type]) -> Handle[Any]:
+        while True:
+            outcome = (await self.store.create([request]))[0]
+            handle: Handle[Any] = Handle(self, outcome.header, result_type, raises)
+            if outcome.created:
+                self.requests.adopt(outcome.header)
+                return handle
+            status = outcome.header.status
+            if outcome.is_refused and status is not Status.OPEN:
+                message = (
+                    f"workflow {handle.id!r} was used before (it is {status.value}) and reuse={request.reuse.value!r}"
+                )
+                raise WorkflowAlreadyStarted(handle.id, message, handle)
+            if request.on_conflict is OnConflict.USE_EXISTING:
+                return handle
+            if request.on_conflict is OnConflict.FAIL:
+                raise WorkflowAlreadyStarted(handle.id, handle=handle)
+            with suppress(WorkflowClosed, WorkflowNotFound):
+                await handle.terminate("another one was started with the same id")
+            await handle.wait_closed()
+
+    def _request(
+        self,
+        workflow: Workflow[..., Any] | str,
+        args: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        id: str | None,
+        queue: str | None,
+        on_conflict: OnConflict,
+        reuse: Reuse,
+        delay: float | timedelta | None,
+        attributes: Mapping[str, Any] | None,
+        context: Mapping[str, str] | None,
+    ) -> tuple[CreateRequest, Any, Sequence[type]]:
+        now = self._now()
+        key = new_key(now)
+        overrides = {} if isinstance(workflow, str) else getattr(workflow, "overrides", {})
+        id = overrides.get("id") if id is None else id
+        id = key if id is None else chosen_id(id)
+        attributes = overrides.get("attributes") if attributes is None else attributes
+        name, signature, own_queue, raises = _definition(workflow)
+        queue = validated_queue(queue or own_queue or self._default_queue)
+        if signature is None:
+            payload = Payload(self.data.to_payload([*args], Any, f"the arguments of {name}"))
+        else:
+            payload = Payload(self.data.args_to_payload(signature, args, keywords))
+        wait = seconds(delay, "delay") if delay else None
+        header = HeaderRow(
+            instance=key,
+            run=1,
+            id=id,
+            workflow=name,
+            queue=queue,
+            partition=str(partition_of(queue, id, self._partitions)),
+            root_id=id,
+            created_at=now,
+            # Without a delay it is due whatever the time is where it runs: clocks differ.
+            wake_at=0.0 if wait is None else now + wait,
+            start=payload,
+            attributes=None if attributes is None else Payload(self.data.attributes_to_payload(attributes)),
+            context=_checked_context(context or {}),
+        )
+        result_type = Any if signature is None else signature.return_type
+        return CreateRequest(header, on_conflict, reuse), result_type, raises
+
+    # --- Finding ---
+
+    async def get(self, id: str, workflow: Workflow[..., Any] | None = None) -> Handle[Any]:
+        """A handle to the open instance that has the id, else to the latest one that had it.
+
+        Args:
+            id: The id people use.
+            workflow: Gives the type of the result; without it the result is plain data.
+
+        Raises:
+            WorkflowNotFound: There is none.
+        """
+        header = await self.store.find(validated_id(id))
+        if header is None:
+            raise WorkflowNotFound(id)
+        return self._handle(header, workflow)
+
+    def _handle(self, header: HeaderRow, workflow: Workflow[..., Any] | None = None) -> Handle[Any]:
+        if workflow is None:
+            return Handle(self, header)
+        _, signature, _, raises = _definition(workflow)
+        return Handle(self, header, Any if signature is None else signature.return_type, raises)
+
+    async def list(
+        self,
+        *,
+        status: Status | str | Sequence[Status | str] | None = None,
+        workflow: str | Workflow[..., Any] | None = None,
+        queue: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        parked: bool | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Description, None]:
+        """The runs that match, newest first, as an async iterator that reads a page at a time."""
+        filter = _filter(status, workflow, queue, attributes, started_after, started_before, parked=parked)
+        after: HeaderRow | None = None
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            page = await self.store.headers(filter, size, after)
+            for header in page:
+                try:
+                    description = self.description(header)
+                except PayloadError as error:
+                    # As in every list of a store: one that cannot be read keeps nobody from the others.
+                    _log.error("left out of a list: workflow %r: %s", header.id, error)
+                else:
+                    yield description
+            # Not "fewer than asked for", for the same reason.
+            if not page:
+                return
+            after = page[-1]
+            left = None if left is None else left - len(page)
+
+    async def count(
+        self,
+        *,
+        status: Status | str | Sequence[Status | str] | None = None,
+        workflow: str | Workflow[..., Any] | None = None,
+        queue: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        parked: bool | None = None,
+    ) -> int:
+        """How many runs match."""
+        return await self.store.count(_filter(status, workflow, queue, attributes, None, None, parked=parked))
+
+    async def queues(self) -> Sequence[QueueStatistics]:
+        """What each queue holds."""
+        return await self.store.queues()
+
+    async def nodes(self) -> Sequence[NodeRow]:
+        """The engines that run on this store."""
+        return await self.store.nodes()
+
+    async def remove_finished(
+        self, before: datetime | float, limit: int | None = None, *, continued_runs_only: bool = False
+    ) -> int:
+        """Remove instances that closed before a time, in small batches; returns how many."""
+        at = before.timestamp() if isinstance(before, datetime) else float(before)
+        removed = 0
+        while limit is None or removed < limit:
+            size = 100 if limit is None else min(100, limit - removed)
+            count = await self.store.remove_finished(at, size, continued_runs_only=continued_runs_only)
+            removed += count
+            if count < size:
+                break
+        return removed
+
+    def statistics(self) -> ClientStatistics:
+        """Figures of this moment."""
+        return self.requests.statistics()
+
+    # --- For handles ---
+
+    def payload(self, value: object, type: Any, what: str) -> Payload:
+        """Convert a value of the user's."""
+        return Payload(self.data.to_payload(value, type, what))
+
+    def description(
+        self, header: HeaderRow, tasks: Sequence[TaskRow] = (), children: Sequence[HeaderRow] = ()
+    ) -> Description:
+        """A header as people see it."""
+        failure = None if header.failure is None else self.data.reveal(header.failure)
+        attributes = self.data.attributes_from_payload(header.attributes)
+        return Description(
+            id=header.id,
+            instance=header.instance,
+            run=header.run,
+            workflow=header.workflow,
+            queue=header.queue,
+            status=header.status,
+            parked=header.parked,
+            created_at=cast("datetime", to_datetime(header.created_at)),
+            started_at=to_datetime(header.started_at),
+            closed_at=to_datetime(header.closed_at),
+            wake_at=to_datetime(header.wake_at or None),
+            parent=None if header.parent is None else header.parent.id,
+            failure=failure,
+            activities=tasks,
+            children=[(child.id, child.workflow) for child in children],
+            events=header.events,
+            history_bytes=header.history_bytes,
+            attributes=attributes,
+        )
+
+
+def new_key(now: float) -> str:
+    """A fresh instance key: it orders by time (milliseconds), then at random."""
+    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+
+
+def _definition(workflow: Workflow[..., Any] | str) -> tuple[str, CallSignature | None, str | None, Sequence[type]]:
+    if isinstance(workflow, str):
+        return workflow, None, None, ()
+    if not isinstance(workflow, Workflow):
+        raise TypeError(f"start() takes a function decorated with @wf.workflow, or a name, not {workflow!r}")
+    definition = workflow.definition
+    return definition.name, definition.signature, workflow.overrides.get("queue", definition.queue), definition.raises
+
+
+def _checked_context(context: Mapping[str, str]) -> dict[str, str]:
+    for key, value in context.items():
+        validated_text("a key of the context", key)
+        validated_text(f"the context's {key!r}", value)
+    return dict(context)
+
+
+def _filter(
+    status: Status | str | Sequence[Status | str] | None,
+    workflow: str | Workflow[..., Any] | None,
+    queue: str | None,
+    attributes: Mapping[str, Any] | None,
+    started_after: datetime | None,
+    started_before: datetime | None,
+    *,
+    parked: bool | None,
+) -> InstanceFilter:
+    if status is not None:
+        status = [Status(status)] if isinstance(status, str) else [Status(item) for item in status]
+    return InstanceFilter(
+        status=cast("Sequence[Status] | None", status),
+        workflow=workflow.name if isinstance(workflow, Workflow) else workflow,
+        queue=queue,
+        attributes=attributes,
+        started_after=None if started_after is None else started_after.timestamp(),
+        started_before=None if started_before is None else started_before.timestamp(),
+        is_parked=parked,
+    )
