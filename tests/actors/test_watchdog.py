@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 
 import pytest
@@ -71,3 +72,22 @@ def test_turns_after_an_interrupted_one_are_not_struck() -> None:
     with watchdog.watching():
         assert run_turn(watchdog, spin, 60) is not None
         assert [None] * 100 == [run_turn(watchdog, spin, 0.001) for _ in range(100)]
+
+
+def test_an_interrupt_leaves_traced_code_running() -> None:
+    """Under a tracer (a debugger, coverage) the thread goes on behind an interrupted turn."""
+    watchdog = Watchdog(warning_seconds=0.1, seconds_max=0.2)
+    traced: list[str] = []
+    before = sys.gettrace()
+
+    def trace(frame, event, argument):
+        traced.append(frame.f_code.co_name)
+
+    with watchdog.watching():
+        sys.settrace(trace)
+        try:
+            assert run_turn(watchdog, spin, 60) is not None
+            spin(0.01)
+        finally:
+            sys.settrace(before)
+    assert "spin" == [name for name in traced if name in {"run_turn", "spin"}][-1]

@@ -75,18 +75,32 @@ class Watchdog:
             try:
                 self._lock.acquire()
                 self._subject = None
-                was_sent, self._has_interrupted = self._has_interrupted, False
+                was_sent = self._has_interrupted
                 if was_sent:
-                    self._withdraw()
+                    self._drain()
+                self._has_interrupted = False
                 while self._lock._is_owned():
                     self._lock.release()
                 return self._stack if was_sent or was_struck else None
             except TurnInterrupted:
                 was_struck = True
 
-    def _withdraw(self) -> None:
-        # A null exception clears one that was set and has not been delivered yet.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), None)
+    def _drain(self) -> None:
+        """Take an interrupt that was sent and has not struck, so that none is under way.
+
+        Whether one is cannot be seen, as author code may have caught it: this replaces it by another and awaits that.
+        Setting none (a null exception) would leave CPython 3.11's evaluation flag up for ever, and under a tracer, a
+        debugger or coverage, its RESUME instruction repeats until that flag falls.
+        """
+        try:
+            self._strike()
+            while True:
+                pass
+        except TurnInterrupted:
+            return
+
+    def _strike(self) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnInterrupted))
 
     def _run(self) -> None:
         seen, since, has_warned = 0, 0.0, False
@@ -116,9 +130,7 @@ class Watchdog:
                 return
             self._stack = self._read_stack()
             self._has_interrupted = True
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnInterrupted)
-            )
+            self._strike()
         finally:
             self._lock.release()
 
