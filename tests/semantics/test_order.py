@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import wfactors as wf
+from wfactors.model.records import InboxItem
+from wfactors.stores.memory import MemoryStore
 
 
 @wf.workflow
@@ -43,6 +46,39 @@ async def test_a_signal_does_not_overtake_one_to_an_open_workflow(backend, autoj
         handle = await engine.signal_with_start(collect, 2, id="c", signal="number", value=1)
         await handle.signal("number", 2)
         assert [1, 2] == await handle.result()
+
+
+class StoreWithAPause(MemoryStore):
+    """Its inbox can be read and then keep the reader waiting, as a thread does that is late with its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_read = trio.Event()
+        self.goes_on: trio.Event | None = None
+
+    async def inbox(self, partition: str, after: int, limit: int) -> list[InboxItem]:
+        items = await super().inbox(partition, after, limit)
+        if not items and self.goes_on is not None:
+            self.has_read.set()
+            await self.goes_on.wait()
+        return items
+
+
+async def test_a_signal_does_not_overtake_one_stored_while_the_inbox_is_read(autojump_clock) -> None:
+    """A reading that began before the first was stored does not let the second pass."""
+    store = StoreWithAPause()
+    async with wf.open_engine(store, register=[collect]) as engine, wf.open_client(store) as client:
+        handle = await engine.start(collect, 3, id="c")
+        await trio.testing.wait_all_tasks_blocked()
+        store.goes_on = trio.Event()
+        await (await client.get("c")).signal("number", 0)
+        await store.has_read.wait()
+        await (await client.get("c")).signal("number", 1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handle.signal, "number", 2)
+            await trio.testing.wait_all_tasks_blocked()
+            store.goes_on.set()
+        assert [0, 1, 2] == await handle.result()
 
 
 async def test_a_signal_does_not_overtake_those_from_before_the_takeover(backend, autojump_clock) -> None:

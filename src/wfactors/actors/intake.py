@@ -44,6 +44,7 @@ class Intake:
         # By id, where each was seen in the inbox; 0 while it was not.
         self._known: dict[str, int] = {}
         self._sent_again: set[str] = set()
+        self._held: list[tuple[str, Mail]] = []
         self._errands: deque[Mail] = deque()
         self._requeued: set[tuple[TaskKey, int]] = set()
         self._errand_arrived = trio.Event()
@@ -51,8 +52,8 @@ class Intake:
         self._notices: Subscription | None = None
 
     @property
-    def is_behind(self) -> bool:
-        """Whether the inbox may hold messages that are in no mailbox yet: nothing that comes now may overtake them."""
+    def _is_behind(self) -> bool:
+        """Whether the inbox may hold messages that are in no mailbox yet."""
         return self._is_reading or (self._notices is not None and self._notices.has_notice)
 
     # --- Life ---
@@ -72,6 +73,7 @@ class Intake:
                 self._notices = subscription
                 while True:
                     self._is_reading = True
+                    asked_before = len(self._held)
                     try:
                         await self._read()
                     except StoreUnavailable as error:
@@ -79,11 +81,24 @@ class Intake:
                         await trio.sleep(_RETRY_SECONDS)
                         continue
                     self._is_reading = False
-                    partition.deliver_held()
+                    # What was stored after the reading goes before what was asked after it: the notice is there.
+                    self._deliver_held(asked_before if self._is_behind else len(self._held))
                     await subscription.wait()
                     partition.timers.refill()
 
     # --- The inbox ---
+
+    def admit(self, key: str, mail: Mail) -> None:
+        """Deliver what a client asks of the owner, behind what the same client may have sent by way of the store."""
+        if self._is_behind:
+            self._held.append((key, mail))
+        else:
+            self._partition.deliver_to(key, mail)
+
+    def _deliver_held(self, count: int) -> None:
+        held, self._held = self._held[:count], self._held[count:]
+        for key, mail in held:
+            self._partition.deliver_to(key, mail)
 
     def take(self, key: str, mail: Mail) -> None:
         """A stored message for the instance ``key`` of this partition."""

@@ -112,13 +112,11 @@ class Partition:
         self._ready: deque[Instance] = deque()
         self._dirty: list[Instance] = []
         self._loose: list[tuple[str, Mail]] = []
-        self._held: list[tuple[str, Mail]] = []
         self._wake = trio.Event()
         self._waiters: set[Callable[[object], None]] = set()
         self._turns_unsealed = 0
         self._turn_count = 0
         self.loads = 0
-        self._is_stopping = False
 
     # --- Life ---
 
@@ -146,7 +144,6 @@ class Partition:
 
         Cancelled, it leaves the rest to the next owner.
         """
-        self._is_stopping = True
         self._wake.set()
         while self._has_unsealed or not self.journal.is_idle:
             await self.journal.wait_idle()
@@ -178,18 +175,7 @@ class Partition:
                 self._waiters.remove(done)
                 done(answer)
 
-        mail = Mail(content, id, done=answered)
-        if self.intake.is_behind:
-            # The same client may have sent something by way of the store before.
-            self._held.append((key, mail))
-        else:
-            self.deliver_to(key, mail)
-
-    def deliver_held(self) -> None:
-        """The inbox is read: what was asked meanwhile comes after it."""
-        held, self._held = self._held, []
-        for key, mail in held:
-            self.deliver_to(key, mail)
+        self.intake.admit(key, Mail(content, id, done=answered))
 
     def adopt(self, header: HeaderRow) -> None:
         """A client has just created this instance in the store: begin at once instead of finding it."""
@@ -271,7 +257,8 @@ class Partition:
 
     def begin(self, instance: Instance) -> None:
         """Open the kernel's run of an instance that has no history yet, and queue it."""
-        self.touch(instance) if instance.header.run > 1 else None
+        if instance.header.run > 1:
+            self.touch(instance)
         try:
             self.loader.open(instance)
         except Exception as error:
@@ -439,14 +426,13 @@ class Partition:
         draft, self.draft = self.draft, Draft()
         self._turns_unsealed = 0
         ours = [task for task in draft.tasks.values() if task.node == self.node]
-        removed = draft.messages_removed
         actions: list[Action] = []
         if draft.tasks_removed:
             actions.append(partial(self.activities.settle, draft.tasks_removed))
         if ours:
             actions.append(partial(self.activities.start, ours))
-        if removed:
-            actions.append(partial(self.intake.removed, removed))
+        if draft.messages_removed:
+            actions.append(partial(self.intake.removed, draft.messages_removed))
         actions.extend(draft.actions)
         if dirty:
             actions.append(partial(self._unpin, dirty))
