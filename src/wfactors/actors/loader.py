@@ -143,7 +143,7 @@ class Loader:
             if mail.done is not None:
                 partition.after_commit(partial(mail.done, error))
             else:
-                partition.keep_for_later(instance, mail)
+                partition.parking.keep(instance, mail)
         instance.mail.clear()
         instance.state = State.CLOSED
         partition.forget(instance)
@@ -153,7 +153,7 @@ class Loader:
         # Replay has stopped somewhere; whoever ends the run must know all that it has begun.
         await self._read_ledger(instance)
         if instance.status is Status.OPEN:
-            self._partition.park(instance, f"{type(error).__name__}: {error}")
+            self._partition.parking.park(instance, f"{type(error).__name__}: {error}")
         else:
             # Only a query wanted it; let it fail there.
             instance.drop_run()
@@ -161,7 +161,7 @@ class Loader:
             instance.parked = f"{type(error).__name__}: {error}"
             mail, instance.mail = instance.mail, deque()
             for item in mail:
-                self._partition.keep_for_later(instance, item)
+                self._partition.parking.keep(instance, item)
             instance.state = State.CLOSED
         self._partition.loaded(instance)
 

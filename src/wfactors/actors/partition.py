@@ -6,7 +6,6 @@ millisecond, because a writer thread of the store needs the interpreter too (and
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -25,23 +24,23 @@ from wfactors.actors.instance import Instance, State
 from wfactors.actors.intake import Intake
 from wfactors.actors.journal import Journal, JournalStatistics
 from wfactors.actors.loader import Loader
-from wfactors.actors.mail import Mail, Start, TimerDue, is_terminating
+from wfactors.actors.mail import Mail, Start, TimerDue
+from wfactors.actors.parking import Parking
 from wfactors.actors.replay_check import ReplayCheck
 from wfactors.actors.timers import Timers
 from wfactors.actors.turns import Turns
 from wfactors.actors.unserved import Unserved
 from wfactors.actors.watchdog import Watchdog
-from wfactors.errors import LeaseLost, QueryError
+from wfactors.errors import LeaseLost
 from wfactors.model.ids import partition_of
 from wfactors.model.limits import Limits
-from wfactors.model.messages import ActivityOutcome, Body, Cancel, Message, Query, Resume, Update
+from wfactors.model.messages import ActivityOutcome, Body, Message, Query
 from wfactors.model.records import HeaderRow, Lease, TaskKey
 from wfactors.stores.base import Store
 from wfactors.workflow import Application
 
 __all__ = ["Partition", "PartitionContext", "PartitionStatistics"]
 
-_log = logging.getLogger("wfactors.partition")
 _SLICE_SECONDS = 0.001
 _TURNS_UNSEALED_MAX = 2_000
 
@@ -105,6 +104,7 @@ class Partition:
         self.unserved = Unserved(context.store)
         self.loader = Loader(self)
         self.intake = Intake(self)
+        self.parking = Parking(self)
         self._partitions_per_queue = context.partitions_per_queue
         self._replay_check = context.replay_check
         self._epoch = lease.epoch
@@ -262,7 +262,7 @@ class Partition:
         try:
             self.loader.open(instance)
         except Exception as error:
-            self.park(instance, f"{type(error).__name__}: {error}")
+            self.parking.park(instance, f"{type(error).__name__}: {error}")
             return
         if instance.mail and not instance.is_queued:
             instance.is_queued = True
@@ -275,50 +275,6 @@ class Partition:
         if append is not None:
             self.draft.appends.append(append)
         self.draft.headers.append(instance.snapshot())
-
-    def park(self, instance: Instance, reason: str) -> None:
-        """Let the instance stand still, its error in view, until it is resumed or the partition changes hands."""
-        _log.error("workflow %s is parked: %s", instance.header.id, reason)
-        instance.drop_run()
-        instance.state = State.PARKED
-        instance.parked = reason
-        instance.wake_at = None
-        self.touch(instance)
-        mail, instance.mail = instance.mail, deque()
-        for item in mail:
-            if is_terminating(item.content):
-                # That takes none of its code.
-                self.deliver(instance, item)
-            else:
-                self.keep_for_later(instance, item)
-
-    def keep_for_later(self, instance: Instance, mail: Mail) -> None:
-        """Store mail that a parked instance cannot take in now."""
-        content, done = mail.content, mail.done
-        if isinstance(content, Start | TimerDue):
-            return
-        if isinstance(content, Query | Update) and done is not None:
-            instance.update_waiters.pop(mail.id, None)
-            self.after_commit(
-                partial(done, QueryError(instance.header.id, f"the workflow is parked: {instance.parked}"))
-            )
-            return
-        if isinstance(content, Query):
-            self.turns.refuse_query(instance, mail)
-        elif isinstance(content, Resume):
-            if mail.is_stored:
-                self.draft.messages_removed.append(mail.id)
-        elif mail.is_stored:
-            self.intake.forget(mail.id)
-        else:
-            if isinstance(content, ActivityOutcome):
-                mail.id = f"{instance.key}/{content.run}/{content.call}/outcome"
-                self.draft.tasks_removed.append(TaskKey(instance.key, content.run, content.call))
-            mail.is_stored = True
-            self.draft.messages.append(Message(mail.id, self.name, instance.key, content))
-        if done is not None:
-            self.after_commit(partial(done, None))
-        self._wake.set()
 
     def reload_for_query(self, instance: Instance, mail: Mail) -> None:
         """A closed instance is asked something: replay it."""
@@ -384,7 +340,7 @@ class Partition:
             if instance.mail and instance.state is not State.LOADING:
                 mail = instance.mail.popleft()
                 if instance.state is State.PARKED:
-                    self._take_while_parked(instance, mail)
+                    self.parking.take(instance, mail)
                 else:
                     self.residents.move_to_end(instance.key)
                     self.turns.take(instance, mail)
@@ -395,21 +351,6 @@ class Partition:
                     ready.append(instance)
             if time.perf_counter() >= end:
                 break
-
-    def _take_while_parked(self, instance: Instance, mail: Mail) -> None:
-        if is_terminating(mail.content):
-            self.turns.take(instance, mail)
-            return
-        if isinstance(mail.content, Resume):
-            instance.mail.appendleft(mail)
-        else:
-            self.keep_for_later(instance, mail)
-        if isinstance(mail.content, Cancel):
-            # Somebody wants it gone: see whether its code can take the request in now.
-            instance.mail.appendleft(Mail(Resume()))
-        if instance.mail and isinstance(instance.mail[0].content, Resume):
-            instance.state = State.LOADING
-            self.loader.request(instance)
 
     async def _seal(self) -> None:
         """Make a batch of all that is decided and hand it to the journal."""

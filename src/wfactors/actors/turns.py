@@ -418,10 +418,10 @@ class Turns:
         instance.drop_run()
 
     def _park(self, instance: Instance, mail: Mail | None, reason: str) -> None:
-        self._partition.park(instance, reason)
+        self._partition.parking.park(instance, reason)
         if mail is not None:
             mail.is_taken = False
-            self._partition.keep_for_later(instance, mail)
+            self._partition.parking.keep(instance, mail)
 
 
 _NEVER = float("inf")

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from wfactors.actors import claims, effects, intake, journal, loader, partition, timers, turns
+from wfactors.actors import claims, effects, intake, journal, loader, parking, partition, timers, turns
 from wfactors.actors.activities import Activities
 from wfactors.actors.instance import Instance, State
 from wfactors.actors.ledger import Ledger
@@ -261,13 +261,13 @@ def _no_compare(self: Any, decision: Any) -> bool:
     return True
 
 
-@_mutant("mail of a parked workflow is dropped", partition.Partition, "keep_for_later")
+@_mutant("mail of a parked workflow is dropped", parking.Parking, "keep")
 def _drop_kept(self: Any, instance: Any, mail: Any) -> None:
     del instance
     if mail.done is not None:
-        self.after_commit(partial(mail.done, None))
+        self._partition.after_commit(partial(mail.done, None))
     elif mail.is_stored:
-        self.draft.messages_removed.append(mail.id)
+        self._partition.draft.messages_removed.append(mail.id)
 
 
 @_mutant("when to wake is not saved", Instance, "snapshot")

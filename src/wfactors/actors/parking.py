@@ -1,0 +1,92 @@
+"""Instances that stand still: their error is in view, and the inbox keeps their mail until they go on.
+
+A parked instance goes on when somebody resumes or cancels it, or when the partition changes hands. Until then it takes
+in only what needs none of its code: it can be terminated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wfactors.actors.instance import Instance, State
+from wfactors.actors.mail import Mail, Start, TimerDue, is_terminating
+from wfactors.errors import QueryError
+from wfactors.model.messages import ActivityOutcome, Cancel, Message, Query, Resume, Update
+from wfactors.model.records import TaskKey
+
+if TYPE_CHECKING:
+    from wfactors.actors.partition import Partition
+
+__all__ = ["Parking"]
+
+_log = logging.getLogger("wfactors.partition")
+
+
+class Parking:
+    """Parks the instances of one partition, and takes in what they are sent meanwhile."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+
+    def park(self, instance: Instance, reason: str) -> None:
+        """Let the instance stand still, its error in view, until it is resumed or the partition changes hands."""
+        _log.error("workflow %s is parked: %s", instance.header.id, reason)
+        instance.drop_run()
+        instance.state = State.PARKED
+        instance.parked = reason
+        instance.wake_at = None
+        self._partition.touch(instance)
+        mail, instance.mail = instance.mail, deque()
+        for item in mail:
+            if is_terminating(item.content):
+                # That takes none of its code.
+                self._partition.deliver(instance, item)
+            else:
+                self.keep(instance, item)
+
+    def keep(self, instance: Instance, mail: Mail) -> None:
+        """Store mail that the instance, which is parked or about to be, cannot take in now."""
+        partition = self._partition
+        content, done = mail.content, mail.done
+        if isinstance(content, Start | TimerDue):
+            return
+        if isinstance(content, Query | Update) and done is not None:
+            instance.update_waiters.pop(mail.id, None)
+            error = QueryError(instance.header.id, f"the workflow is parked: {instance.parked}")
+            partition.after_commit(partial(done, error))
+            return
+        if isinstance(content, Query):
+            partition.turns.refuse_query(instance, mail)
+        elif isinstance(content, Resume):
+            if mail.is_stored:
+                partition.draft.messages_removed.append(mail.id)
+        elif mail.is_stored:
+            partition.intake.forget(mail.id)
+        else:
+            if isinstance(content, ActivityOutcome):
+                mail.id = f"{instance.key}/{content.run}/{content.call}/outcome"
+                partition.draft.tasks_removed.append(TaskKey(instance.key, content.run, content.call))
+            mail.is_stored = True
+            partition.draft.messages.append(Message(mail.id, partition.name, instance.key, content))
+        if done is not None:
+            partition.after_commit(partial(done, None))
+        partition.wake()
+
+    def take(self, instance: Instance, mail: Mail) -> None:
+        """Take in one item of mail: it ends the instance, makes it go on, or is kept."""
+        if is_terminating(mail.content):
+            self._partition.turns.take(instance, mail)
+            return
+        if isinstance(mail.content, Resume):
+            instance.mail.appendleft(mail)
+        else:
+            self.keep(instance, mail)
+        if isinstance(mail.content, Cancel):
+            # Somebody wants it gone: see whether its code can take the request in now.
+            instance.mail.appendleft(Mail(Resume()))
+        if instance.mail and isinstance(instance.mail[0].content, Resume):
+            instance.state = State.LOADING
+            self._partition.loader.request(instance)
