@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import zipfile
@@ -11,13 +12,14 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "types", "layers", "package", "docs", "tests", "coverage"]
+nox.options.sessions = ["lint", "types", "layers", "package", "docs", "kernel", "tests", "coverage"]
 
 # uv then trusts the certificates that the system trusts, as pip does: behind a company's proxy it makes the difference.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 
 OLDEST, NEWEST = "3.11", "3.13"
 PYTHONS = [OLDEST, NEWEST]
+BRANCHES_MIN = 95
 
 
 @nox.session(python=OLDEST)
@@ -86,11 +88,30 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def kernel(session: nox.Session) -> None:
+    """Check that the tests of kernel and model reach every branch of them, without those of the layers above."""
+    install_wheel(session)
+    data = f"--data-file={Path(session.create_tmp()).resolve() / 'coverage'}"
+    session.run("coverage", "erase", data)
+    session.run("coverage", "run", data, "-m", "pytest", "-q", "tests/kernel", "tests/model", *session.posargs)
+    session.run("coverage", "combine", "--quiet", data)
+    session.run("coverage", "report", data, "--include=*/wfactors/kernel/*,*/wfactors/model/*", "--fail-under=100")
+
+
+@nox.session(python=OLDEST)
 def coverage(session: nox.Session) -> None:
     """Report what the tests on the oldest Python reached; run those first."""
     session.install("coverage[toml]>=7.10")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", *session.posargs)
+    # The report's percentage is of lines and branches together; the branches alone are to reach as much.
+    file = Path(session.create_tmp()).resolve() / "coverage.json"
+    session.run("coverage", "json", "--quiet", "-o", str(file))
+    totals = json.loads(file.read_text())["totals"]
+    share = 100 * totals["covered_branches"] / totals["num_branches"]
+    session.log(f"branches: {share:.2f} % of {totals['num_branches']:,}")
+    if share < BRANCHES_MIN:
+        session.error(f"the tests are to reach {BRANCHES_MIN} % of the branches")
 
 
 # --- Helpers ---------------------------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def test_the_context_goes_on_as_it_was_at_the_call():
         {"trace": "1", "user": "bob"},
         {"user": "bob"},
     ]
-    assert dict(story.run.context) == {"user": "bob"}
+    assert dict(story.run.calls.context) == {"user": "bob"}
 
 
 def test_the_context_holds_strings():

@@ -379,6 +379,22 @@ def test_a_timer_that_is_no_longer_cancelled_is_found_out():
     assert (error.recorded, error.issued, error.position) == ("timer 0 cancelled", None, 4)
 
 
+def test_the_first_difference_of_a_turn_is_told():
+    """The run has ended too early as well, but its timer went first."""
+
+    async def old() -> None:
+        with wf.move_on_after(60):
+            await step(1)
+            await step(2)
+
+    async def new() -> None:
+        with wf.move_on_after(60):
+            await step(1)
+
+    error = difference(base(lambda story: story.start().completed(0, 1), old), coded(new))
+    assert (error.recorded, error.issued) == ("call 1: activity 'step'", "timer 0 cancelled")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "recorded", "issued"),
     [
@@ -534,6 +550,18 @@ def test_of_many_waiting_tasks_a_few_are_told():
                 nursery.start_soon(_forever)
 
     assert "and 5 more tasks" in difference(base(Story.start, old), coded(new)).where
+
+
+def test_of_a_task_without_the_author_s_code_no_line_is_told():
+    """It sleeps in a function of the engine, which the author cannot change."""
+
+    async def new() -> None:
+        async with wf.open_nursery() as nursery:
+            nursery.start_soon(wf.sleep_forever)
+
+    error = difference(base(Story.start, _step), coded(new))
+    (line,) = error.where.splitlines()
+    assert line.endswith("new (waiting)")
 
 
 # --- Patches ---------------------------------------------------------------------------------------------------------

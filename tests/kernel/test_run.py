@@ -361,6 +361,13 @@ def test_cancelling_the_run():
     assert (story.failure.kind, story.failure.message) == ("cancelled", "no longer needed")
 
 
+def test_the_first_reason_to_cancel_stands():
+    """Whoever asks later asks for what is under way."""
+    story = Story(two_steps).start(1).cancel("no longer needed").cancel("really")
+    assert (story.decisions, story.run.cancel_reason) == ([], "no longer needed")
+    assert story.stopped(0).failure.message == "no longer needed"
+
+
 def test_clean_up_under_a_shield():
     """The shielded call runs to its end, and the run is cancelled afterwards."""
 
@@ -529,6 +536,31 @@ def test_a_start_that_is_cancelled():
     assert story.decisions == [ChildCancelAsked(0), ActivityScheduled(1, "step", "home", payload([1]))]
     story.child_started(0).child_failed(0, boom(kind="cancelled"))
     assert story.completed(1, 1).result == "on"
+
+
+# --- Context ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_has_the_context_as_it_was_when_it_was_made():
+    """A change is for the calls after it, in this turn and in later ones."""
+
+    @wf.workflow
+    async def caller() -> None:
+        async with wf.open_nursery() as nursery:
+            nursery.start_soon(step, 1)
+            await wf.checkpoint()
+            wf.context()["user"] = "bob"
+            nursery.start_soon(child, 2)
+            await wf.signals("go").receive()
+            nursery.start_soon(step, 3)
+            await wf.checkpoint()
+            del wf.context()["user"]
+
+    story = Story(caller).start(context={"user": "ada"})
+    assert [dict(story.run.context_of(call)) for call in range(2)] == [{"user": "ada"}, {"user": "bob"}]
+    story.signal("go")
+    assert dict(story.run.context_of(2)) == {"user": "bob"}
+    assert dict(story.run.calls.context) == {}
 
 
 # --- Requests to others ----------------------------------------------------------------------------------------------
@@ -798,6 +830,26 @@ def test_a_query_that_cannot_be_answered(name, args, words):
     assert story.signal("done").result == []
 
 
+def test_a_query_whose_error_has_no_words():
+    """The caller is told the type, and that there was nothing else to tell."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    @wf.workflow
+    async def silent() -> None:
+        @wf.query
+        def ask() -> None:
+            raise Mute
+
+        await wf.sleep_forever()
+
+    story = Story(silent).start()
+    with pytest.raises(wf.QueryError, match=r"query 'ask' of workflow 'id': Mute: \(its str\(\) failed\)"):
+        story.query("ask")
+
+
 def test_a_query_that_wakes_a_task_spoils_the_run():
     """The engine has to build it again."""
 
@@ -910,6 +962,21 @@ def test_waiting_in_words():
         "signal 'go'",
         "event",
         "a condition",
+    ]
+
+
+def test_a_deadline_that_was_moved_is_told_once():
+    """Nobody waits for the time it had before."""
+
+    @wf.workflow
+    async def patient() -> None:
+        with wf.move_on_after(60) as scope:
+            scope.deadline += 60
+            await step(1)
+
+    assert Story(patient).start().run.waiting() == [
+        "activity step (call 0)",
+        "timer 0 until 2023-11-14T22:15:20.000+00:00",
     ]
 
 

@@ -23,6 +23,11 @@ def test_an_engine_may_run_no_activities() -> None:
     assert Limits(activities=0).activities == 0
 
 
+def test_an_activity_may_have_a_limit_of_its_own() -> None:
+    """Each by its name."""
+    assert Limits(concurrency={"charge": 1, "mail": 20}).concurrency == {"charge": 1, "mail": 20}
+
+
 def test_a_watchdog_may_be_switched_off() -> None:
     """Infinite seconds mean never."""
     assert Limits(turn_warning_seconds=math.inf, turn_seconds_max=math.inf).turn_seconds_max == math.inf

@@ -83,8 +83,8 @@ class ChildCall:
 
         If the scope is cancelled before that, the child is cancelled and left to itself.
         """
-        if self.is_accepted or self.outcome is not None:
-            return
+        assert not self.is_accepted, "this is called in the step that schedules the child"
+        assert self.outcome is None, "as above"
         task = current_task()
         self._starter = task
         task.waiting_for = f"start of {self}"

@@ -51,8 +51,6 @@ def _words(task: Task) -> str | None:
         return _timer(task.scope._timer, task.scope._deadline)
     if what == SLEEP_FOREVER:
         return "being cancelled"
-    if what is None:
-        return "another task"
     if callable(what):
         return "a condition"
     if type(what).__str__ is not object.__str__:

@@ -109,8 +109,6 @@ class Requests:
         if error is None:
             run.recorder.issue(UpdateCompleted(update, result=value))
             return
-        if run.scheduler.failure is not None:
-            return
         if isinstance(error, ContinueAsNew):
             error = WorkflowMisuseError("continue_as_new() ends a run from its main function, not from an update")
         elif isinstance(error, Cancelled):

@@ -197,11 +197,6 @@ class Run:
         return self.calls.context_of(call)
 
     @property
-    def context(self) -> Mapping[str, str]:
-        """What is passed on to activities and children, as it is now."""
-        return self.calls.context
-
-    @property
     def id(self) -> str:
         """The id of the instance; empty before the run has started."""
         return "" if self.started is None else self.started.id
