@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import random
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ import trio
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 SEED_VARIABLE = "WFACTORS_TEST_SEED"
 LIMIT_SECONDS = 60.0
@@ -69,3 +70,11 @@ def limited(function: Callable[..., Awaitable[None]], seconds: float) -> Callabl
 def rng(request: pytest.FixtureRequest) -> random.Random:
     """Random numbers of this test's own, the same for the same seed in any order of the tests."""
     return random.Random(f"{os.environ[SEED_VARIABLE]} {request.node.nodeid}")
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where tests run in the background of a shell, which lets it be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 import trio
@@ -105,6 +107,49 @@ async def test_attributes_that_cannot_be_stored_are_refused(backend, autojump_cl
         assert [{"good": 1}] == await engine.run(tries)
         with pytest.raises(wf.ConversionError):
             await engine.start(tries, attributes={"bad": object()})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 1, 1.5, "1", [1], {"a": 1}, 2**70, Decimal("1.50"), datetime(2026, 1, 2, tzinfo=UTC), UUID(int=7)],
+)
+async def test_an_attribute_is_found_by_the_value_it_was_given(backend, autojump_clock, value) -> None:
+    """Also by one that JSON has no type for; and by nothing else."""
+    async with backend.engine(quick) as engine:
+        await engine.run(quick, id="found", attributes={"a": value})
+        await engine.run(quick, id="another", attributes={"a": "another"})
+        await engine.run(quick, id="none")
+        assert (["found"], 1) == (
+            await ids(engine, attributes={"a": value}),
+            await engine.count(attributes={"a": value}),
+        )
+        with pytest.raises(wf.ConversionError):
+            await ids(engine, attributes={"a": object()})
+
+
+@pytest.mark.parametrize("name", ["a.b", 'a"b', "a'b", "$", "", "[0]", "\\", "a\x00b", "é🙂"])
+async def test_any_name_of_an_attribute_works(backend, autojump_clock, name) -> None:
+    """Nothing in it means anything to the store."""
+    async with backend.engine(quick) as engine:
+        await engine.run(quick, id="found", attributes={name: 1})
+        assert ["found"] == await ids(engine, attributes={name: 1})
+        assert [] == await ids(engine, attributes={name: 2})
+
+
+async def test_times_without_a_zone_and_negative_limits_are_refused(backend, autojump_clock) -> None:
+    """What they mean would depend on the machine, or is nonsense; nothing is removed."""
+    async with backend.engine(quick) as engine:
+        await engine.run(quick)
+        naive = datetime(2100, 1, 1)  # noqa: DTZ001 - the mistake under test
+        for request in (
+            lambda: engine.remove_finished(before=naive),
+            lambda: ids(engine, started_after=naive),
+            lambda: ids(engine, started_before=naive),
+            lambda: ids(engine, limit=-1),
+        ):
+            with pytest.raises(ValueError, match="time zone|negative"):
+                await request()
+        assert 1 == await engine.count()
 
 
 async def test_lists_are_filtered_by_everything_there_is(backend, autojump_clock) -> None:

@@ -392,7 +392,7 @@ async def busy(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", ["loop", "sleep"])
 async def test_a_turn_that_does_not_come_back_is_parked(backend, autojump_clock, kind, caplog) -> None:
-    """After the limit it is interrupted; the loop, the engine and the neighbours go on."""
+    """A warning with its stack, then it is interrupted; the loop, the engine and the neighbours go on."""
     limits = wf.Limits(turn_warning_seconds=0.2, turn_seconds_max=0.6)
     async with backend.engine(busy, neighbour, greet, limits=limits) as engine:
         other = await engine.start(neighbour)
@@ -401,6 +401,9 @@ async def test_a_turn_that_does_not_come_back_is_parked(backend, autojump_clock,
         while (parked := (await handle.describe()).parked) is None:
             await trio.lowlevel.checkpoint()
         assert "TurnInterrupted" in parked
+        assert "in busy" in parked
+        warnings = [record.getMessage() for record in caplog.records if "has held the loop" in record.getMessage()]
+        assert [True] == ["in busy" in warning for warning in warnings]
         await handle.terminate()
         with pytest.raises(wf.WorkflowTerminated):
             await handle.result()
@@ -412,7 +415,7 @@ async def interrupted() -> str:
     return "done"
 
 
-def test_ctrl_c_is_not_a_failure_of_the_workflow_that_runs() -> None:
+def test_ctrl_c_is_not_a_failure_of_the_workflow_that_runs(sigint) -> None:
     """SIGINT in the middle of a turn goes to the program's main task, not into author code."""
     store = wf.MemoryStore()
 

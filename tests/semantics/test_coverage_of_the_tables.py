@@ -90,6 +90,7 @@ CASES = {
         semantics/test_signals test_signals_arrive_in_order_before_the_channel_exists
         semantics/test_signals test_signals_arrive_in_order_after_the_channel_exists
         semantics/test_signals test_unread_signals_survive_continue_as_new
+        semantics/test_signals test_unread_signals_are_kept_up_to_the_limit_of_the_history
         semantics/test_signals test_signals_are_durable_before_they_are_acknowledged
         semantics/test_order test_a_signal_does_not_overtake_the_one_that_came_with_the_start""",
     "a signal to an unknown or closed instance": """
@@ -100,6 +101,8 @@ CASES = {
         semantics/test_updates_queries test_a_query_sees_the_state
         semantics/test_updates_queries test_a_query_that_cannot_be_answered
         semantics/test_updates_queries test_a_query_that_changes_the_state_changes_no_history
+        semantics/test_updates_queries test_who_may_only_look_and_does_more_leaves_no_trace
+        semantics/test_store_trouble test_a_query_sees_committed_state_only
         semantics/test_updates_queries test_a_query_on_a_closed_workflow""",
     "update": """
         semantics/test_updates_queries test_an_update_is_recorded_then_run

@@ -21,7 +21,7 @@ async def pressed() -> str:
     return "done"
 
 
-def test_ctrl_c_in_a_step_of_a_workflow_fails_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_in_a_step_of_a_workflow_fails_nothing(tmp_path: Path, sigint) -> None:
     """The program ends with KeyboardInterrupt; the workflow is open and goes on with the next engine."""
     _presses[0] = 0
     url = f"sqlite:///{tmp_path}/store.db"

@@ -69,6 +69,21 @@ async def test_signals_arrive_in_order_after_the_channel_exists(backend, autojum
         assert list(range(20)) == await handle.result()
 
 
+async def test_unread_signals_are_kept_up_to_the_limit_of_the_history(backend, autojump_clock) -> None:
+    """The one that is too many ends the workflow, and whoever sends the next is told."""
+    limits = wf.Limits(history_events_warning=50, history_events_max=100)
+    async with backend.engine(collect_late, limits=limits) as engine:
+        handle = await engine.start(collect_late, 1000)
+        for number in range(99):
+            await handle.signal("number", number)
+        kinds = [type(event).__name__ for event in await handle.history()]
+        assert 99 == kinds.count("SignalReceived")
+        with pytest.raises(wf.WorkflowClosed):
+            await handle.signal("number", 99)
+        with pytest.raises(wf.WorkflowFailed, match="HistoryTooLong"):
+            await handle.result()
+
+
 async def test_a_signal_to_a_closed_workflow_is_refused(backend, autojump_clock) -> None:
     """WorkflowClosed, also from a workflow."""
     async with backend.engine(collect, tell) as engine:

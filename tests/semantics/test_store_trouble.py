@@ -89,6 +89,37 @@ async def test_the_batch_is_kept_and_retried_while_the_lease_lasts(
     assert (3, 3) == (kinds.count("SignalReceived"), kinds.count("ActivityCompleted"))
 
 
+@wf.workflow
+async def counts() -> int:
+    total = 0
+
+    @wf.query
+    def so_far() -> int:
+        return total
+
+    async for number in wf.signals("number", int):
+        total += number
+    return total
+
+
+async def test_a_query_sees_committed_state_only(backend, autojump_clock) -> None:
+    """It waits as long as the turn before it is not durable: what nobody may see yet could be lost."""
+    async with backend.shared() as shared:
+        store = Flaky(shared)
+        async with backend.engine(counts, store=store) as engine, trio.open_nursery() as nursery:
+            handle = await engine.start(counts)
+            await handle.signal("number", 1)
+            assert 1 == await handle.query("so_far")
+            store.error, store.only = wf.StoreUnavailable("away"), frozenset({"commit"})
+            nursery.start_soon(handle.signal, "number", 2)
+            await trio.sleep(1)
+            with trio.move_on_after(10) as patience:
+                await handle.query("so_far")
+            assert patience.cancelled_caught
+            store.error = None
+            assert 3 == await handle.query("so_far")
+
+
 async def test_callers_can_time_out_while_the_store_is_away(backend, autojump_clock) -> None:
     """With Trio's own scopes; what they asked may have happened, or not."""
     async with backend.shared() as shared:

@@ -72,6 +72,41 @@ async def cart(wanted: int) -> list[Item]:  # noqa: C901 - handlers beside each 
     return items
 
 
+@wf.workflow
+async def meddled_with(how: str) -> list[str]:
+    """Its validator and its query do what they must not: they only look."""
+    seen: list[str] = []
+    opened, scope = wf.Event(), wf.CancelScope()
+
+    @wf.update
+    def refused() -> None:
+        seen.append("never")
+
+    @refused.validator
+    @wf.query
+    def meddles() -> None:
+        if how == "wakes a task":
+            opened.set()
+        elif how == "cancels":
+            scope.cancel()
+        else:
+            scope.deadline = wf.current_time() + {"sets a deadline": 5, "sets a deadline in the past": -5}[how]
+        raise ValueError("no luck")
+
+    async def wait() -> None:
+        await opened.wait()
+        seen.append(str(await price_of("woken")))
+
+    async with wf.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        with scope:
+            await wf.signals("go").receive()
+        seen.append(f"cancelled: {scope.cancelled_caught}")
+        await wf.signals("stop").receive()
+        nursery.cancel_scope.cancel()
+    return seen
+
+
 @pytest.fixture(params=[1, 1000], ids=["evicted", "resident"])
 def limits(request: pytest.FixtureRequest) -> wf.Limits:
     """Every behaviour also for a workflow that has left memory in between."""
@@ -139,6 +174,28 @@ async def test_a_refused_update_leaves_no_trace(backend, autojump_clock, limits)
             with pytest.raises(wf.UpdateRejected, match=told):
                 await handle.update(name, *arguments)
         assert ["RunStarted"] == [type(event).__name__ for event in await handle.history()]
+
+
+@pytest.mark.parametrize("how", ["wakes a task", "cancels", "sets a deadline", "sets a deadline in the past"])
+@pytest.mark.parametrize(
+    "request_of", [lambda handle: handle.query("meddles"), lambda handle: handle.update("refused")]
+)
+async def test_who_may_only_look_and_does_more_leaves_no_trace(backend, autojump_clock, how, request_of) -> None:
+    """Waking a task or moving a deadline is refused, and what follows is as if nobody had asked."""
+    async with backend.engine(meddled_with, price_of) as engine:
+        handle = await engine.start(meddled_with, how, id="m")
+        with pytest.raises((wf.QueryError, wf.UpdateRejected), match="may only look"):
+            await request_of(handle)
+        await trio.sleep(100)
+        assert ["RunStarted"] == [type(event).__name__ for event in await handle.history()]
+        await handle.signal("go")
+        await trio.sleep(1)
+    async with backend.engine(meddled_with, price_of) as engine:
+        handle = await engine.get("m")
+        await handle.signal("stop")
+        assert ["cancelled: False"] == await handle.result()
+        kinds = [type(event).__name__ for event in await handle.history()]
+    assert ["RunStarted", "SignalReceived", "SignalReceived", "RunCompleted"] == kinds
 
 
 async def test_an_update_is_recorded_then_run(backend, autojump_clock, limits) -> None:

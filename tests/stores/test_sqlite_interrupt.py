@@ -26,7 +26,7 @@ class Interrupting:
         pass
 
 
-def test_an_interrupt_between_asking_and_waiting_leaves_the_store_usable(tmp_path: Path) -> None:
+def test_an_interrupt_between_asking_and_waiting_leaves_the_store_usable(tmp_path: Path, sigint) -> None:
     """KeyboardInterrupt comes out, and no task is woken for an answer that it does not wait for."""
     hold = Interrupting()
 

@@ -276,6 +276,9 @@ class Turns:
             self._author_code.call(instance.header.id, partial(instance.run.check_update, content.name, content.input))
         except UpdateRejected as error:
             self._answer(mail, error)
+            if instance.run.is_spoiled:
+                # Its validator changed what it should only look at, and a refused update leaves no trace.
+                partition.replay_again(instance)
             return
         except BaseException as error:
             self._answer(mail, UpdateRejected(instance.header.id, f"update {content.name!r}: {_reason(error)}"))

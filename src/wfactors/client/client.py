@@ -16,6 +16,7 @@ from wfactors.client.handle import Description, Handle, to_datetime
 from wfactors.client.requests import ClientStatistics, Requests, Router, new_message_id
 from wfactors.convert import CallSignature, DataPort
 from wfactors.errors import PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
+from wfactors.kernel.times import to_timestamp
 from wfactors.model.ids import chosen_id, partition_of, validated_id, validated_queue, validated_text
 from wfactors.model.messages import Message, Signal
 from wfactors.model.options import seconds
@@ -226,8 +227,15 @@ class Client:
         parked: bool | None = None,
         limit: int | None = None,
     ) -> AsyncGenerator[Description, None]:
-        """The runs that match, newest first, as an async iterator that reads a page at a time."""
-        filter = _filter(status, workflow, queue, attributes, started_after, started_before, parked=parked)
+        """The runs that match, newest first, as an async iterator that reads a page at a time.
+
+        Raises:
+            ValueError: No such status, a ``datetime`` without a time zone, or a negative limit.
+            ConversionError: No attribute can have such a value.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must not be negative, but it is {limit}")
+        filter = self._filter(status, workflow, queue, attributes, started_after, started_before, parked=parked)
         after: HeaderRow | None = None
         left = limit
         while left is None or left > 0:
@@ -257,7 +265,33 @@ class Client:
         parked: bool | None = None,
     ) -> int:
         """How many runs match."""
-        return await self.store.count(_filter(status, workflow, queue, attributes, None, None, parked=parked))
+        return await self.store.count(self._filter(status, workflow, queue, attributes, None, None, parked=parked))
+
+    def _filter(
+        self,
+        status: Status | str | Sequence[Status | str] | None,
+        workflow: str | Workflow[..., Any] | None,
+        queue: str | None,
+        attributes: Mapping[str, Any] | None,
+        started_after: datetime | None,
+        started_before: datetime | None,
+        *,
+        parked: bool | None,
+    ) -> InstanceFilter:
+        if status is not None:
+            status = [Status(status)] if isinstance(status, str) else [Status(item) for item in status]
+        if attributes is not None:
+            # As they are stored: a date is found by a date.
+            attributes = self.data.attributes_from_payload(Payload(self.data.attributes_to_payload(attributes)))
+        return InstanceFilter(
+            status=cast("Sequence[Status] | None", status),
+            workflow=workflow.name if isinstance(workflow, Workflow) else workflow,
+            queue=queue,
+            attributes=attributes,
+            started_after=None if started_after is None else to_timestamp(started_after),
+            started_before=None if started_before is None else to_timestamp(started_before),
+            is_parked=parked,
+        )
 
     async def queues(self) -> Sequence[QueueStatistics]:
         """What each queue holds."""
@@ -270,8 +304,12 @@ class Client:
     async def remove_finished(
         self, before: datetime | float, limit: int | None = None, *, continued_runs_only: bool = False
     ) -> int:
-        """Remove instances that closed before a time, in small batches; returns how many."""
-        at = before.timestamp() if isinstance(before, datetime) else float(before)
+        """Remove instances that closed before a time, in small batches; returns how many.
+
+        Raises:
+            ValueError: ``before`` is a ``datetime`` without a time zone.
+        """
+        at = float(to_timestamp(before))
         removed = 0
         while limit is None or removed < limit:
             size = 100 if limit is None else min(100, limit - removed)
@@ -338,26 +376,3 @@ def _checked_context(context: Mapping[str, str]) -> dict[str, str]:
         validated_text("a key of the context", key)
         validated_text(f"the context's {key!r}", value)
     return dict(context)
-
-
-def _filter(
-    status: Status | str | Sequence[Status | str] | None,
-    workflow: str | Workflow[..., Any] | None,
-    queue: str | None,
-    attributes: Mapping[str, Any] | None,
-    started_after: datetime | None,
-    started_before: datetime | None,
-    *,
-    parked: bool | None,
-) -> InstanceFilter:
-    if status is not None:
-        status = [Status(status)] if isinstance(status, str) else [Status(item) for item in status]
-    return InstanceFilter(
-        status=cast("Sequence[Status] | None", status),
-        workflow=workflow.name if isinstance(workflow, Workflow) else workflow,
-        queue=queue,
-        attributes=attributes,
-        started_after=None if started_after is None else started_after.timestamp(),
-        started_before=None if started_before is None else started_before.timestamp(),
-        is_parked=parked,
-    )

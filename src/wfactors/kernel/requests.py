@@ -41,7 +41,7 @@ class Requests:
     """The queries and updates of a run, by name.
 
     Attributes:
-        is_spoiled: A query has changed the state of the workflow, which it must not.
+        is_spoiled: A query or validator has changed the state of the workflow, which it must not.
     """
 
     __slots__ = ("_run", "is_spoiled", "queries", "updates")
@@ -82,10 +82,10 @@ class Requests:
         try:
             return context.copy().run(function, input)
         finally:
-            if run.scheduler.ready and run.final is None:
+            if run.final is None and not run.scheduler.is_quiet:
                 self.is_spoiled = True
                 raise WorkflowMisuseError(
-                    "a query or validator may only look, but this one woke a task of the workflow"
+                    "a query or validator may only look, but this one woke a task of the workflow or moved a deadline"
                 )
 
     def update(self, fact: UpdateReceived) -> None:

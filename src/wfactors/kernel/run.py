@@ -288,7 +288,7 @@ class Run:
 
     @property
     def is_spoiled(self) -> bool:
-        """Whether a query has changed the state of the workflow, which it must not: build the run again."""
+        """Whether a query or validator has changed the state of the workflow, as it must not: build the run again."""
         return self.requests.is_spoiled
 
     # --- Looking inside ----------------------------------------------------------------------------------------------

@@ -137,6 +137,11 @@ class Scheduler(TaskTree):
         """The earliest deadline of an active scope that is not cancelled, or ``inf``."""
         return self.timers.next_deadline()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has happened since ``run`` and ``take_timer_changes``: no task woken, no deadline moved."""
+        return not self.ready and not self.timers.is_changed
+
     def take_timer_changes(self) -> list[TimerChange]:
         """Return which deadlines were armed and disarmed since the last call; to be called after ``run``.
 

@@ -51,6 +51,11 @@ class Timers:
     def __len__(self) -> int:
         return self._active
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether a deadline was set or taken back since ``take_changes`` was called last."""
+        return bool(self._changed)
+
     def arm(self, scope: CancelScope, at: float) -> None:
         """Set the only deadline of ``scope``, in place of the one it had."""
         if scope._serial:
