@@ -9,7 +9,7 @@ import pytest
 
 import wfactors as wf
 from tests.kernel.story import Story, boom, close_all, payload, replay
-from wfactors.errors import NonDeterminismError
+from wfactors.errors import NonDeterminismError, StoreCorrupt
 from wfactors.kernel.decisions import describe
 from wfactors.model import events
 from wfactors.model.events import ActivityScheduled, PatchApplied, RunCompleted, SideEffectRecorded
@@ -421,6 +421,30 @@ def test_a_run_that_is_not_cancelled_any_more_is_found_out():
 
     error = difference(base(lambda story: story.start().cancel(), old), coded(new))
     assert (error.recorded, error.issued) == ("the workflow was cancelled", None)
+
+
+def test_a_cancellation_recorded_with_another_failure_is_found_out():
+    """Where the words of both sides are the same, the types of the failures are told."""
+
+    async def idle() -> None:
+        await wf.sleep_forever()
+
+    story = Story(coded(idle)).start().cancel()
+    run = story.open()
+    run.feed(story.turns[0][0], [])
+    with pytest.raises(NonDeterminismError) as caught:
+        run.feed(story.turns[1][0], [events.RunCancelled(boom())])
+    words = "the workflow was cancelled with "
+    assert words + "builtins.ValueError" == caught.value.recorded
+    assert words + "wfactors.errors.Cancelled" == caught.value.issued
+
+
+def test_a_second_start_is_no_history():
+    """Nor does the author's code run twice."""
+    story = Story(coded(_step)).start()
+    run = story.replay()
+    with pytest.raises(StoreCorrupt, match="^event 2 is a second RunStarted: a run starts once$"):
+        run.feed(*story.turns[0])
 
 
 def test_the_author_s_code_cannot_go_on():

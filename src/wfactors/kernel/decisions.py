@@ -70,19 +70,22 @@ def is_same(recorded: Decision, issued: Decision, plain: Callable[[Payload], byt
 def describe_both(
     recorded: Decision | None, issued: Decision | None, plain: Callable[[Payload], bytes] = bytes
 ) -> tuple[str | None, str | None]:
-    """Say in words what differs; where the words are the same it is the payloads that do, and they are shown."""
+    """Say in words what differs; where the words are the same it is what they leave out, and that is shown."""
     first = None if recorded is None else describe(recorded)
     second = None if issued is None else describe(issued)
     if recorded is not None and issued is not None and first == second:
-        return f"{first} with {_payload_text(recorded, plain)}", f"{second} with {_payload_text(issued, plain)}"
+        return f"{first} with {_detail(recorded, plain)}", f"{second} with {_detail(issued, plain)}"
     return first, second
 
 
-def _payload_text(decision: Decision, plain: Callable[[Payload], bytes]) -> str:
+def _detail(decision: Decision, plain: Callable[[Payload], bytes]) -> str:
     if type(decision) is events.TimerSet:
         # Less than a millisecond apart.
         return repr(decision.at)
-    text = plain(getattr(decision, _PAYLOADS[type(decision)])).decode(errors="backslashreplace")
+    payload = _PAYLOADS.get(type(decision))
+    if payload is None:
+        return str(_failure_type(decision))
+    text = plain(getattr(decision, payload)).decode(errors="backslashreplace")
     return text if len(text) <= _PAYLOAD_TEXT_MAX else f"{text[:_PAYLOAD_TEXT_MAX]}..."
 
 

@@ -21,7 +21,7 @@ from contextvars import Context
 from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from wfactors.errors import WorkflowClosed
+from wfactors.errors import StoreCorrupt, WorkflowClosed
 from wfactors.kernel.calls import Calls
 from wfactors.kernel.ending import ContinueAsNew, Final, cancelled_failure, final_of_error
 from wfactors.kernel.replay import Halt, Recorder
@@ -130,6 +130,7 @@ class Run:
 
         Raises:
             NonDeterminismError: The code does not make the recorded decisions.
+            StoreCorrupt: No run can have come to this fact.
             CodecError: A payload cannot be read with the codecs that this process has.
         """
         if self.final is not None:
@@ -204,7 +205,8 @@ class Run:
     # --- Facts -------------------------------------------------------------------------------------------------------
 
     def _apply_started(self, fact: RunStarted) -> None:
-        assert self.started is None, "a run starts once"
+        if self.started is not None:
+            raise StoreCorrupt(f"event {self.events} is a second RunStarted: a run starts once")
         self.started = fact
         self.calls.context = fact.context
         for signal in fact.signals:
