@@ -74,6 +74,11 @@ def test_the_tables_are_as_the_code_believes(connection: sqlite3.Connection, tab
         ),
         ("SELECT * FROM tasks WHERE partition = ? AND node IS NOT NULL", "tasks_held"),
         ("SELECT * FROM inbox WHERE partition = ? AND position > ? ORDER BY position", "inbox_partition"),
+        (
+            "SELECT * FROM inbox WHERE instance = ? AND +partition = ? AND position > ? ORDER BY position",
+            "inbox_instance",
+        ),
+        ("DELETE FROM inbox WHERE instance IN (?, ?)", "inbox_instance"),
         (f"DELETE FROM tasks WHERE {keys_clause(TASKS, TASKS.key, 2)}", "sqlite_autoindex_tasks_1"),
         (f"UPDATE tasks SET node = 'x' WHERE {keys_clause(TASKS, TASKS.key, 2)}", "sqlite_autoindex_tasks_1"),
         (f"SELECT * FROM headers WHERE {keys_clause(HEADERS, HEADERS.key, 2)}", "sqlite_autoindex_headers_1"),

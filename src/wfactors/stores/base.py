@@ -195,10 +195,11 @@ class Store(Protocol):
         """
         ...
 
-    async def inbox(self, partition: str, after: int, limit: int) -> list[InboxItem]:
+    async def inbox(self, partition: str, after: int, limit: int, *, instance: str | None = None) -> list[InboxItem]:
         """Messages of the partition with a position above ``after``, in order; the first position is above 0.
 
-        A position is never used twice, also after its message was removed.
+        With ``instance`` only those for it, at a cost that does not grow with the messages for others. A position is
+        never used twice, also after its message was removed.
         """
         ...
 

@@ -162,11 +162,11 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return self._state.headers.wakes(partition, until, limit)
 
-    async def inbox(self, partition: str, after: int, limit: int) -> list[InboxItem]:
+    async def inbox(self, partition: str, after: int, limit: int, *, instance: str | None = None) -> list[InboxItem]:
         """Messages behind a position."""
         await trio.lowlevel.checkpoint()
         inbox = self._state.inboxes.get(partition)
-        return [] if inbox is None else inbox.read(after, limit)
+        return [] if inbox is None else inbox.read(after, limit, instance)
 
     async def held_tasks(self, partition: str) -> list[TaskRow]:
         """The partition's tasks that some node holds."""

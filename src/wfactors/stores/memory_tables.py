@@ -369,6 +369,7 @@ class InboxTable:
     def __init__(self) -> None:
         self._messages: dict[int, Message] = {}
         self._positions: dict[str, int] = {}
+        self._by_instance: dict[str, dict[int, None]] = {}
         # Sorted, with those of removed messages among them; cut down when they are the larger part.
         self._order: list[int] = []
         self._last = 0
@@ -383,6 +384,7 @@ class InboxTable:
         self._last += 1
         self._messages[self._last] = message
         self._positions[message.id] = self._last
+        self._by_instance.setdefault(message.instance, {})[self._last] = None
         self._order.append(self._last)
         return True
 
@@ -395,19 +397,25 @@ class InboxTable:
         position = self._positions.pop(id, None)
         if position is None:
             return
-        del self._messages[position]
+        instance = self._messages.pop(position).instance
+        del self._by_instance[instance][position]
+        if not self._by_instance[instance]:
+            del self._by_instance[instance]
         if len(self._order) > 2 * len(self._messages) + 16:
             self._order = list(self._messages)
 
     def remove_instance(self, instance: str) -> None:
         """Remove all messages for an instance."""
-        for id in [message.id for message in self._messages.values() if message.instance == instance]:
-            self.remove(id)
+        for position in list(self._by_instance.get(instance, ())):
+            self.remove(self._messages[position].id)
 
-    def read(self, after: int, limit: int | None = None) -> list[InboxItem]:
-        """Messages behind a position, in order."""
-        start = bisect_right(self._order, after)
-        behind = islice(self._order, start, None)
+    def read(self, after: int, limit: int | None = None, instance: str | None = None) -> list[InboxItem]:
+        """Messages behind a position, in order; of all instances or of one."""
+        behind: Iterable[int]
+        if instance is None:
+            behind = islice(self._order, bisect_right(self._order, after), None)
+        else:
+            behind = (position for position in self._by_instance.get(instance, ()) if position > after)
         found = (InboxItem(position, self._messages[position]) for position in behind if position in self._messages)
         return list(islice(found, limit))
 

@@ -207,10 +207,10 @@ class SqliteStore:
         read = self._session.read_inline if limit <= _WAKES_INLINE_MAX else self._session.read
         return await read(reads.wakes, partition, until, limit)
 
-    async def inbox(self, partition: str, after: int, limit: int) -> list[InboxItem]:
+    async def inbox(self, partition: str, after: int, limit: int, *, instance: str | None = None) -> list[InboxItem]:
         """Messages behind a position."""
         read = self._session.read_inline if limit <= _INBOX_INLINE_MAX else self._session.read
-        return await read(reads.inbox, partition, after, limit)
+        return await read(reads.inbox, partition, after, limit, instance)
 
     async def held_tasks(self, partition: str) -> list[TaskRow]:
         """The partition's tasks that some node holds."""

@@ -163,11 +163,18 @@ def wakes(connection: sqlite3.Connection, partition: str, until: float, limit: i
     ]
 
 
-def inbox(connection: sqlite3.Connection, partition: str, after: int, limit: int) -> list[InboxItem]:
-    """Messages behind a position."""
+def inbox(
+    connection: sqlite3.Connection, partition: str, after: int, limit: int, instance: str | None
+) -> list[InboxItem]:
+    """Messages behind a position, all or those for one instance."""
     text = INBOX.select.replace("SELECT ", "SELECT position, ", 1)
+    if instance is None:
+        where, values = "partition = ?", [partition]
+    else:
+        # Named, or the planner may walk through the whole partition (it has no statistics to choose by).
+        where, values = "instance = ? AND +partition = ?", [instance, partition]
     rows = rows_of(
-        connection, f"{text} WHERE partition = ? AND position > ? ORDER BY position LIMIT ?", (partition, after, limit)
+        connection, f"{text} WHERE {where} AND position > ? ORDER BY position LIMIT ?", (*values, after, limit)
     )
     return _readable(_inbox_item, rows)
 

@@ -211,18 +211,22 @@ async def wakes(world: World, dice: Dice) -> Step | None:
     return Step(f"{partition} {until} {limit}", lambda store: store.wakes(partition, until, limit))
 
 
-async def inbox(_: World, dice: Dice) -> Step | None:
-    """Read an inbox, from the start and from somewhere in it. Positions differ between stores, the order does not."""
+async def inbox(world: World, dice: Dice) -> Step | None:
+    """Read an inbox, from the start, from somewhere in it, and for one instance. Stores differ in positions alone."""
     partition, index, limit = dice.pick(PARTITIONS), dice.below(4), 1 + dice.below(3)
+
+    instances = sorted({message.instance for message in await world.messages(partition)})
+    instance = dice.pick(instances) if instances else "nobody"
 
     async def call(store: Store) -> list[Message]:
         items = await store.inbox(partition, 0, LIMIT)
         behind: list[InboxItem] = []
         if items:
             behind = await store.inbox(partition, items[index % len(items)].position, limit)
-        return [item.message for item in (*items, *behind)]
+        its = await store.inbox(partition, 0, limit, instance=instance)
+        return [item.message for item in (*items, *behind, *its)]
 
-    return Step(f"{partition} {index} {limit}", call)
+    return Step(f"{partition} {index} {limit} {instance}", call)
 
 
 # --- Tasks -----------------------------------------------------------------------------------------------------------

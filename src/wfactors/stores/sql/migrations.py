@@ -71,6 +71,7 @@ MIGRATIONS: tuple[Step, ...] = (
             instance TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (partition, id)
         )""",
         "CREATE INDEX inbox_partition ON inbox (partition)",
+        "CREATE INDEX inbox_instance ON inbox (instance)",
         "CREATE TABLE replies (id TEXT NOT NULL PRIMARY KEY, data BLOB NOT NULL, expires_at REAL NOT NULL)",
     ),
 )

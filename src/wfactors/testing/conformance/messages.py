@@ -216,6 +216,18 @@ class InboxConformance(Suite):
             item.message.id for item in await opened.inbox(SHOP, items[5].position, 100)
         ]
 
+    async def test_of_one_instance(self, opened: Store) -> None:
+        """Those for one instance, in order, behind a position and in pages, also after some were removed."""
+        owner = await Owner.take(opened)
+        await owner.commit(messages=[signal(f"m{number}", f"i{number % 3}") for number in range(12)])
+        await owner.commit(messages_removed=["m1", "m2", "m4"])
+        items = await opened.inbox(SHOP, 0, 100, instance="i1")
+        assert ["m7", "m10"] == [item.message.id for item in items]
+        assert ["m7"] == [item.message.id for item in await opened.inbox(SHOP, 0, 1, instance="i1")]
+        assert ["m10"] == [item.message.id for item in await opened.inbox(SHOP, items[0].position, 100, instance="i1")]
+        assert [] == await opened.inbox(SHOP, 0, 100, instance="i4")
+        assert [] == await opened.inbox(MAIL, 0, 100, instance="i1")
+
     async def test_same_id_is_there_once(self, opened: Store) -> None:
         """A message whose id is in the inbox already is left alone: place and content stay the first one's."""
         owner = await Owner.take(opened)
