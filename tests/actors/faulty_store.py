@@ -21,6 +21,7 @@ class FaultyStore(wf.MemoryStore):
         late_seconds: By operation: how long its answer, as of now, takes to arrive.
         steal_after_commit: The answer to the next commit is lost, and then the partition is another's.
         calls: How often each operation was asked for.
+        messages_read: How many messages the readings of inboxes have brought.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -29,13 +30,14 @@ class FaultyStore(wf.MemoryStore):
         self.late_seconds: dict[str, float] = {}
         self.steal_after_commit = False
         self.calls: Counter[str] = Counter()
+        self.messages_read = 0
         self._stealing = False
 
-    async def _ask(self, name: str, *args: Any) -> Any:
+    async def _ask(self, name: str, *args: Any, **options: Any) -> Any:
         self.calls[name] += 1
         if name in self.failing:
             raise StoreUnavailable(f"{name}: down")
-        answer = await getattr(wf.MemoryStore, name)(self, *args)
+        answer = await getattr(wf.MemoryStore, name)(self, *args, **options)
         await trio.sleep(self.late_seconds.get(name, 0))
         return answer
 
@@ -49,8 +51,10 @@ class FaultyStore(wf.MemoryStore):
             self.steal_after_commit, self._stealing = False, True
             raise StoreUnavailable("the answer was lost")
 
-    async def inbox(self, *args: Any) -> Any:
-        return await self._ask("inbox", *args)
+    async def inbox(self, *args: Any, **options: Any) -> Any:
+        rows = await self._ask("inbox", *args, **options)
+        self.messages_read += len(rows)
+        return rows
 
     async def wakes(self, *args: Any) -> Any:
         return await self._ask("wakes", *args)

@@ -188,3 +188,21 @@ async def test_a_node_that_joins_is_not_taken_for_dead(world, autojump_clock) ->
         async with world.engine(work, lease=10, workflows=False):
             assert 1 == await handle.result()
     assert [1] == runs
+
+
+async def test_resuming_many_reads_each_kept_message_once(world, autojump_clock) -> None:
+    """The next owner's reading costs what there is to read, not that for each instance."""
+    async with world.engine() as engine:
+        handles = [await engine.start(collect, 3) for _ in range(20)]
+        await trio.sleep(1)
+        for handle in handles:
+            assert (await handle.describe()).parked
+            for number in range(3):
+                await handle.signal("number", number)
+        await trio.sleep(1)
+    world.store.messages_read = 0
+    async with world.engine(collect) as engine:
+        for handle in handles:
+            assert [0, 1, 2] == await (await engine.get(handle.id)).result()
+    # Once as the mail of its instance, once as what is new in the inbox.
+    assert world.store.messages_read <= 2 * 60

@@ -107,6 +107,67 @@ async def test_a_parked_workflow_can_be_terminated(backend, autojump_clock) -> N
             await handle.result()
 
 
+async def test_terminating_a_parked_workflow_leaves_no_mail(backend, autojump_clock) -> None:
+    """What was kept for it is gone with it: acknowledged signals stand in its history, a sender gets its answer."""
+
+    @wf.workflow
+    async def teller(id: str) -> str:
+        try:
+            await wf.signal(id, "number", 3)
+        except wf.WorkflowClosed as error:
+            return error.status
+        return "accepted"
+
+    store = backend.store()
+    async with backend.engine(add, teller, store=store) as engine:
+        handle = await engine.start(summing, 1, id="s")
+        await parked_reason(handle)
+        await handle.signal("number", 1)
+        await handle.signal("number", 2)
+        told = await engine.start(teller, "s")
+        await trio.sleep(1)
+        assert 3 == len((await store.dump())["inbox"])
+        await handle.terminate()
+        assert "terminated" == await told.result()
+        assert [] == (await store.dump())["inbox"]
+        assert 2 == sum(type(event).__name__ == "SignalReceived" for event in await handle.history())
+
+
+async def test_a_parked_child_is_cancelled_with_its_parent(backend, autojump_clock) -> None:
+    """parent_close="cancel" resumes it, as a cancel from outside does."""
+
+    @wf.workflow
+    async def parent() -> None:
+        await wf.start_child(stuck, id="kid")
+        await wf.sleep(10)
+
+    async with backend.engine(parent, stuck) as engine:
+        await engine.run(parent)
+        kid = await engine.get("kid")
+        with trio.fail_after(1_000):
+            await kid.wait_closed()
+        assert wf.Status.CANCELLED == (await kid.describe()).status
+
+
+async def test_a_child_that_is_parked_at_once_has_been_started(backend, autojump_clock) -> None:
+    """start_child() returns, whether its workflow is unknown or stuck."""
+
+    @wf.workflow
+    async def parent() -> list[str]:
+        children = [await wf.start_child(kid, id=kid.name, parent_close="abandon") for kid in (stuck, unknown)]
+        return [child.id for child in children]
+
+    @wf.workflow
+    async def unknown() -> None:
+        pass
+
+    async with backend.engine(parent, stuck) as engine:
+        with trio.fail_after(1_000):
+            assert ["stuck", "unknown"] == await engine.run(parent)
+        for name in ("stuck", "unknown"):
+            assert await parked_reason(await engine.get(name))
+
+
 async def test_a_stuck_workflow_is_parked_and_can_be_cancelled(backend, autojump_clock) -> None:
     """Nothing from outside could wake it; cancelling does."""
     async with backend.engine(stuck) as engine:

@@ -22,6 +22,12 @@ async def never_ends() -> None:
     await trio.sleep_forever()
 
 
+@wf.activity
+async def ends_late() -> None:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(5)
+
+
 @wf.workflow
 async def leaf(number: int) -> int:
     return await double(number)
@@ -38,7 +44,8 @@ async def busy(number: int, rounds: int = 2) -> int:
     @wf.update
     async def add(more: int) -> int:
         nonlocal number
-        number += await double(more)
+        doubled = await double(more)
+        number += doubled
         return number
 
     wf.set_attributes(number=number)
@@ -52,6 +59,11 @@ async def busy(number: int, rounds: int = 2) -> int:
 @wf.workflow
 async def stops_hard() -> None:
     await never_ends()
+
+
+@wf.workflow
+async def stops_slowly() -> None:
+    await ends_late()
 
 
 async def use(engine: wf.Engine, id: str) -> wf.Handle[int]:
@@ -123,6 +135,20 @@ async def test_the_activity_of_a_removed_instance_harms_nobody(backend, autojump
         assert dict.fromkeys(TABLES, 0) == rows(await store.dump())
     async with backend.engine(leaf, double) as engine:
         assert 6 == await engine.run(leaf, 3)
+
+
+async def test_an_outcome_that_comes_after_the_removal_leaves_nothing(backend, autojump_clock) -> None:
+    """Neither a row nor an outcome that waits for its commit."""
+    store = backend.store()
+    async with backend.engine(stops_slowly, ends_late, store=store) as engine:
+        handle = await engine.start(stops_slowly)
+        await trio.sleep(1)
+        await handle.terminate()
+        await handle.remove()
+        await trio.sleep(10)
+        activities = engine.statistics().activities
+        assert (0, 0) == (activities.running, activities.unsettled)
+        assert dict.fromkeys(TABLES, 0) == rows(await store.dump())
 
 
 async def test_removal_by_age_in_batches(backend, autojump_clock) -> None:

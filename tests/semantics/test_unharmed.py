@@ -10,6 +10,8 @@ import pytest
 import trio
 
 import wfactors as wf
+from wfactors.model.messages import Message, Query
+from wfactors.model.payloads import NULL
 
 SHORT = wf.Limits(turn_warning_seconds=0.1, turn_seconds_max=0.2)
 
@@ -68,6 +70,57 @@ async def test_a_child_whose_id_is_held_by_a_broken_row_harms_no_neighbour(backe
         assert 1 == await engine.run(sleeper)
 
 
+@on_file
+@pytest.mark.parametrize(
+    "ask", [lambda: wf.signal("broken", "x", 1), lambda: wf.cancel("broken")], ids=["signal", "cancel"]
+)
+async def test_a_request_to_what_cannot_be_read_fails(backend, autojump_clock, ask) -> None:
+    """Its sender is told, and replays the same; its message is not left behind."""
+
+    @wf.workflow
+    async def sender() -> str:
+        try:
+            await ask()
+        except wf.StoreCorrupt as error:
+            await wf.sleep(10)
+            return str(error)
+        return "accepted"
+
+    store = backend.store()
+    async with backend.engine(forever) as engine:
+        await engine.start(forever, id="broken")
+        await trio.sleep(1)
+    spoil(backend, "UPDATE headers SET context = ? WHERE id = 'broken'", b"\xff{")
+    async with backend.engine(sender) as engine:
+        await engine.start(sender, id="s")
+        await trio.sleep(5)
+    async with backend.engine(sender, store=store) as engine:
+        with trio.fail_after(1_000):
+            assert "workflow 'broken' cannot be read" in await (await engine.get("s")).result()
+        await trio.sleep(1)
+        connection = sqlite3.connect(backend._path)
+        assert [] == connection.execute("SELECT id FROM inbox").fetchall()
+        connection.close()
+
+
+@on_file
+async def test_a_query_from_afar_of_what_cannot_be_read_harms_nobody(backend, autojump_clock) -> None:
+    """Its partition does not restart, and a neighbour runs."""
+    store = backend.store()
+    async with backend.engine(forever) as engine:
+        await engine.start(forever, id="broken")
+        await trio.sleep(1)
+        instance = (await engine.get("broken")).instance
+    async with store.open():
+        await store.send([Message("q", "0:default", instance, Query("anything", NULL, "answer"))])
+    spoil(backend, "UPDATE headers SET context = ? WHERE id = 'broken'", b"\xff{")
+    async with backend.engine(forever, sleeper, store=store) as engine:
+        await trio.sleep(10)
+        assert 1 == await engine.run(sleeper)
+        assert 2 == engine.statistics().partitions[0].epoch
+
+
+@on_file
 async def test_an_id_of_the_engines_own_form_is_refused(backend, autojump_clock) -> None:
     """Nobody can take the id that the child of an instance will have."""
     async with backend.engine(forever) as engine:

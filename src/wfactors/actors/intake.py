@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -45,7 +46,7 @@ class Intake:
         self._known: dict[str, int] = {}
         self._sent_again: set[str] = set()
         self._held: list[tuple[str, Mail]] = []
-        self._errands: deque[Mail] = deque()
+        self._errands: deque[Callable[[], Awaitable[None]]] = deque()
         self._requeued: set[tuple[TaskKey, int]] = set()
         self._errand_arrived = trio.Event()
         self._is_reading = True
@@ -105,8 +106,7 @@ class Intake:
         self._known.setdefault(mail.id, 0)
         partition = self._partition
         if isinstance(mail.content, Forward):
-            self._errands.append(mail)
-            self._errand_arrived.set()
+            self._add_errand(partial(self._forward, mail, mail.content))
         elif isinstance(mail.content, StartChild) and key not in partition.residents:
             # The loader creates it; what follows in the inbox waits behind it.
             instance = partition.residents[key] = Instance(key)
@@ -142,9 +142,9 @@ class Intake:
         await partition.committed()
         position = 0
         items: list[InboxItem] = []
-        while page := await partition.store.inbox(partition.name, position, _PAGE):
+        while page := await partition.store.inbox(partition.name, position, _PAGE, instance=key):
             position = page[-1].position
-            items += [item for item in page if item.message.instance == key]
+            items += page
         new = [item for item in items if item.message.id not in self._known]
         self._known.update((item.message.id, item.position) for item in new)
         return [Mail(item.message.body, item.message.id, is_stored=True) for item in new]
@@ -171,7 +171,15 @@ class Intake:
         elif self._known[message.id] < item.position:
             self._sent_again.add(message.id)
 
-    # --- Signals and cancels from instances here to others, found by id ---
+    # --- What takes a question to the store first ---
+
+    def deliver_kept(self, key: str) -> None:
+        """The instance, which was parked, has ended: what the inbox keeps for it is to be refused."""
+        self._add_errand(partial(self._deliver_kept, key))
+
+    def _add_errand(self, errand: Callable[[], Awaitable[None]]) -> None:
+        self._errands.append(errand)
+        self._errand_arrived.set()
 
     async def _run_errands(self) -> None:
         # One after the other: a sender's signals arrive in its order.
@@ -179,25 +187,30 @@ class Intake:
             while not self._errands:
                 self._errand_arrived = trio.Event()
                 await self._errand_arrived.wait()
-            mail = self._errands[0]
-            assert isinstance(mail.content, Forward)
             try:
-                await self._forward(mail, mail.content)
+                await self._errands[0]()
             except StoreUnavailable:
                 await trio.sleep(_RETRY_SECONDS)
-                continue
-            except StoreCorrupt as error:
-                _log.error("message %s cannot be forwarded: %s", mail.id, error)
-            self._errands.popleft()
+            else:
+                self._errands.popleft()
+
+    async def _deliver_kept(self, key: str) -> None:
+        for mail in await self.kept_mail(key):
+            self._partition.deliver_to(key, mail)
 
     async def _forward(self, mail: Mail, content: Forward) -> None:
+        """Pass on a signal or cancel from an instance here to another, found by id."""
         partition, sender = self._partition, content.sender
-        header = await partition.store.find(content.id)
-        draft = partition.draft
+        header, reason = None, "not_found"
+        try:
+            header = await partition.store.find(content.id)
+        except StoreCorrupt as error:
+            _log.error("message %s cannot be forwarded: %s", mail.id, error)
+            reason = "unreadable"
         mail.is_taken = True
-        draft.messages_removed.append(mail.id)
+        partition.draft.messages_removed.append(mail.id)
         if header is None or header.status is not Status.OPEN:
-            reason = "not_found" if header is None else header.status.value
+            reason = reason if header is None else header.status.value
             answer = RequestOutcome(sender.run, sender.call, reason)
             partition.send(sender.partition, sender.instance, answer, f"{mail.id}/answer")
         else:

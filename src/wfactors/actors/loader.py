@@ -19,8 +19,8 @@ from wfactors.actors.watchdog import TurnInterrupted
 from wfactors.errors import StoreCorrupt, StoreUnavailable, WfactorsError
 from wfactors.model.events import DECISIONS, Decision, Event, Fact, RunContinued, SignalReceived
 from wfactors.model.failures import Failure
-from wfactors.model.messages import Cancel, ChildOutcome, Query, Resume, StartChild
-from wfactors.model.records import CreateRequest, HeaderRow
+from wfactors.model.messages import ActivityOutcome, Cancel, ChildOutcome, ParentClosed, Query, Resume, StartChild
+from wfactors.model.records import CreateRequest, HeaderRow, TaskKey
 from wfactors.model.status import Status
 from wfactors.model.wire import decode_events
 from wfactors.workflow import open_run
@@ -142,6 +142,8 @@ class Loader:
         for mail in instance.mail:
             if mail.done is not None:
                 partition.after_commit(partial(mail.done, error))
+            elif isinstance(mail.content, Query):
+                partition.turns.refuse_query(mail, instance.key, str(error))
             else:
                 partition.parking.keep(instance, mail)
         instance.mail.clear()
@@ -152,18 +154,20 @@ class Loader:
     async def _give_up(self, instance: Instance, error: BaseException) -> None:
         # Replay has stopped somewhere; whoever ends the run must know all that it has begun.
         await self._read_ledger(instance)
+        partition, reason = self._partition, f"{type(error).__name__}: {error}"
         if instance.status is Status.OPEN:
-            self._partition.parking.park(instance, f"{type(error).__name__}: {error}")
+            partition.parking.park(instance, reason)
         else:
-            # Only a query wanted it; let it fail there.
+            # Only queries wanted its code: they fail, and everything else is refused as by any closed instance.
             instance.drop_run()
-            instance.state = State.PARKED
-            instance.parked = f"{type(error).__name__}: {error}"
+            instance.state = State.CLOSED
             mail, instance.mail = instance.mail, deque()
             for item in mail:
-                self._partition.parking.keep(instance, item)
-            instance.state = State.CLOSED
-        self._partition.loaded(instance)
+                if isinstance(item.content, Query):
+                    partition.turns.refuse_query(item, instance.header.id, reason)
+                else:
+                    instance.mail.append(item)
+        partition.loaded(instance)
 
     def _ready(self, instance: Instance, *, was_parked: bool) -> None:
         partition = self._partition
@@ -282,8 +286,11 @@ class Loader:
         partition = self._partition
         for mail in instance.mail:
             mail.is_taken = True
+            content = mail.content
             if mail.is_stored:
                 partition.draft.messages_removed.append(mail.id)
+            elif isinstance(content, ActivityOutcome):
+                partition.draft.tasks_removed.append(TaskKey(instance.key, content.run, content.call))
             partition.turns.refuse_unknown(instance.key, mail)
         instance.mail.clear()
         instance.state = State.CLOSED
@@ -313,4 +320,4 @@ def _wants_code(instance: Instance, *, was_parked: bool) -> bool:
             instance.mail.remove(mail)
             instance.mail.appendleft(mail)
             return False
-    return not was_parked or any(isinstance(mail.content, Resume | Cancel) for mail in instance.mail)
+    return not was_parked or any(isinstance(mail.content, Resume | Cancel | ParentClosed) for mail in instance.mail)

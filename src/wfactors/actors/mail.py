@@ -10,7 +10,7 @@ import attrs
 from wfactors.model.messages import Body, ParentClosed, Terminate
 from wfactors.model.status import ParentClose
 
-__all__ = ["Mail", "Start", "TimerDue", "is_terminating"]
+__all__ = ["Content", "Mail", "Start", "TimerDue", "is_terminating"]
 
 
 @attrs.frozen

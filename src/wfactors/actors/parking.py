@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wfactors.actors.instance import Instance, State
-from wfactors.actors.mail import Mail, Start, TimerDue, is_terminating
+from wfactors.actors.mail import Content, Mail, Start, TimerDue, is_terminating
 from wfactors.errors import QueryError
-from wfactors.model.messages import ActivityOutcome, Cancel, Message, Query, Resume, Update
+from wfactors.model.messages import ActivityOutcome, Cancel, Message, ParentClosed, Query, Resume, StartChild, Update
 from wfactors.model.records import TaskKey
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Parking:
         self._partition.touch(instance)
         mail, instance.mail = instance.mail, deque()
         for item in mail:
-            if is_terminating(item.content):
-                # That takes none of its code.
+            if _needs_no_code(item.content):
                 self._partition.deliver(instance, item)
             else:
                 self.keep(instance, item)
@@ -53,14 +52,14 @@ class Parking:
         content, done = mail.content, mail.done
         if isinstance(content, Start | TimerDue):
             return
-        if isinstance(content, Query | Update) and done is not None:
-            instance.update_waiters.pop(mail.id, None)
-            error = QueryError(instance.header.id, f"the workflow is parked: {instance.parked}")
-            partition.after_commit(partial(done, error))
-            return
         if isinstance(content, Query):
-            partition.turns.refuse_query(instance, mail)
-        elif isinstance(content, Resume):
+            partition.turns.refuse_query(mail, instance.header.id, _why(instance))
+            return
+        if isinstance(content, Update) and done is not None:
+            instance.update_waiters.pop(mail.id, None)
+            partition.after_commit(partial(done, QueryError(instance.header.id, _why(instance))))
+            return
+        if isinstance(content, Resume):
             if mail.is_stored:
                 partition.draft.messages_removed.append(mail.id)
         elif mail.is_stored:
@@ -77,16 +76,27 @@ class Parking:
 
     def take(self, instance: Instance, mail: Mail) -> None:
         """Take in one item of mail: it ends the instance, makes it go on, or is kept."""
-        if is_terminating(mail.content):
+        if _needs_no_code(mail.content):
             self._partition.turns.take(instance, mail)
+            if instance.state is State.CLOSED:
+                self._partition.intake.deliver_kept(instance.key)
             return
         if isinstance(mail.content, Resume):
             instance.mail.appendleft(mail)
         else:
             self.keep(instance, mail)
-        if isinstance(mail.content, Cancel):
+        if isinstance(mail.content, Cancel | ParentClosed):
             # Somebody wants it gone: see whether its code can take the request in now.
             instance.mail.appendleft(Mail(Resume()))
         if instance.mail and isinstance(instance.mail[0].content, Resume):
             instance.state = State.LOADING
             self._partition.loader.request(instance)
+
+
+def _needs_no_code(content: Content) -> bool:
+    # That it was started is true, and its parent waits to hear it.
+    return is_terminating(content) or isinstance(content, StartChild)
+
+
+def _why(instance: Instance) -> str:
+    return f"the workflow is parked: {instance.parked}"

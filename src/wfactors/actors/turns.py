@@ -121,10 +121,12 @@ class Turns:
         if sender is not None:
             self._reply_to(sender, "not_found", mail)
 
-    def refuse_query(self, instance: Instance, mail: Mail) -> None:
-        """Answer a query that a parked instance was asked by way of the store."""
-        self._answer(mail, QueryError(instance.header.id, f"the workflow is parked: {instance.parked}"))
-        self._partition.draft.messages_removed.append(mail.id)
+    def refuse_query(self, mail: Mail, id: str, why: str) -> None:
+        """Answer a query to the workflow ``id``, whose code cannot run."""
+        self._answer(mail, QueryError(id, why))
+        if mail.is_stored:
+            self._partition.draft.messages_removed.append(mail.id)
+        self._partition.wake()
 
     # --- Contents ---
 

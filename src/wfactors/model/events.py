@@ -148,7 +148,7 @@ class RequestCompleted:
 
 @attrs.frozen
 class RequestFailed:
-    """A signal or cancel sent to another instance was refused; ``reason`` is ``not_found`` or the status it has."""
+    """A signal or cancel to another instance was refused; ``reason`` is ``not_found``, ``unreadable`` or its status."""
 
     time: float
     call: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 
-from wfactors.errors import WorkflowClosed, WorkflowNotFound
+from wfactors.errors import StoreCorrupt, WorkflowClosed, WorkflowNotFound
 from wfactors.kernel.lowlevel import checkpoint_if_cancelled, current_task, park
 from wfactors.model.events import ChildFailed, RequestFailed
 from wfactors.model.ids import validated_id, validated_text
@@ -117,6 +117,7 @@ async def signal(id: str, name: str, value: Any = None) -> None:
     Raises:
         WorkflowNotFound: No instance has this id.
         WorkflowClosed: The instance has ended.
+        StoreCorrupt: Its row in the store cannot be read.
         ConversionError: The value cannot be stored; nothing was sent.
     """
     here = inside("signal()")
@@ -137,6 +138,7 @@ async def cancel(id: str, reason: str = "") -> None:
     Raises:
         WorkflowNotFound: No instance has this id.
         WorkflowClosed: The instance has ended.
+        StoreCorrupt: Its row in the store cannot be read.
     """
     here = inside("cancel()")
     here.command("cancel()")
@@ -151,4 +153,6 @@ async def _answer(task: Task, id: str, call: RequestCall) -> None:
     if type(outcome) is RequestFailed:
         if outcome.reason == "not_found":
             raise WorkflowNotFound(id)
+        if outcome.reason == "unreadable":
+            raise StoreCorrupt(f"workflow {id!r} cannot be read; the log of the engine says why")
         raise WorkflowClosed(id, outcome.reason)
