@@ -7,6 +7,7 @@ Nothing here is imported by the engine. The parts that need pytest or hypothesis
 ``open_activity``, ``run_activity``           run one attempt of an activity
 ``assert_replays``, ``histories_in``          hold recorded histories against the code as it is now
 ``fuzz_schedules``                            run a test under many orders of what is independent
+``assert_survives_crashes``                   kill an application at each call of its store, and compare
 ``assert_no_difference``                      what the replay check of an engine has found
 ``wfactors.testing.plugin``                   the fixtures for pytest
 ``wfactors.testing.conformance``              one suite for every store
@@ -15,6 +16,7 @@ Nothing here is imported by the engine. The parts that need pytest or hypothesis
 
 from wfactors.testing.activity_tester import ActivityAttempt, open_activity, run_activity
 from wfactors.testing.clocks import AutojumpHold, VirtualClock
+from wfactors.testing.crash_points import CrashFailure, CrashReport, assert_survives_crashes
 from wfactors.testing.fakes import Call, Calls, Fake, call
 from wfactors.testing.replays import (
     Recording,
@@ -33,6 +35,8 @@ __all__ = [
     "AutojumpHold",
     "Call",
     "Calls",
+    "CrashFailure",
+    "CrashReport",
     "Fake",
     "FuzzReport",
     "Recording",
@@ -42,6 +46,7 @@ __all__ = [
     "assert_no_difference",
     "assert_replays",
     "assert_store_replays",
+    "assert_survives_crashes",
     "call",
     "fuzz_schedules",
     "histories_in",

@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures ``tester``, ``engine`` and ``store``, for async tests that pytest-trio runs.
 
-pytest loads it by itself where wfactors is installed (``-p no:wfactors`` keeps it away). It touches only tests that
-use one of its fixtures:
+And ``assert_survives_crashes``, for plain tests. pytest loads it by itself where wfactors is installed
+(``-p no:wfactors`` keeps it away). It touches only tests that use one of its fixtures:
 
 * They run under pytest-trio's ``autojump_clock``, which they need not take themselves, whether ``trio_mode`` is on or
   not: pytest-trio looks for a clock only among the arguments of the test, and is told here which one to take.
@@ -37,9 +37,10 @@ from wfactors.actors.engine import Engine, open_engine
 from wfactors.stores.base import Store
 from wfactors.stores.memory import MemoryStore
 from wfactors.testing.clocks import AutojumpHold, VirtualClock
+from wfactors.testing.crash_points import CrashReport, assert_survives_crashes
 from wfactors.testing.tester import LEASE_SECONDS, LIMIT_SECONDS, Tester, open_tester
 
-__all__ = ["VirtualTime", "engine", "store", "tester", "virtual_time"]
+__all__ = ["VirtualTime", "engine", "store", "survives_crashes", "tester", "virtual_time"]
 
 _FIXTURE = "virtual_time"
 _CLOCK_FIXTURE = "autojump_clock"
@@ -93,6 +94,19 @@ def engine(store: Store, virtual_time: VirtualTime) -> Callable[..., AbstractAsy
 @pytest.fixture
 async def tester(request: pytest.FixtureRequest, store: Store, virtual_time: VirtualTime) -> AsyncIterator[Tester]:
     """A Tester on ``store``, with the options of the markers ``wfactors``."""
+    given = {"store": store, **_options(request)}
+    virtual_time.clock.begin_at(given.pop("now", None))
+    async with open_tester(**given, clock=virtual_time.clock, hold=virtual_time.hold) as made:
+        yield made
+
+
+@pytest.fixture(name="assert_survives_crashes")
+def survives_crashes(request: pytest.FixtureRequest) -> Callable[..., CrashReport]:
+    """``wfactors.testing.assert_survives_crashes`` with the options of the markers ``wfactors``; for a plain test."""
+    return functools.partial(assert_survives_crashes, **_options(request))
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     options: dict[str, Any] = {}
     register: list[Any] = []
     for marker in reversed(list(request.node.iter_markers("wfactors"))):
@@ -101,10 +115,7 @@ async def tester(request: pytest.FixtureRequest, store: Store, virtual_time: Vir
         register += marker.kwargs.get("register", ())
     options.pop("limit", None)
     options.pop("real_limit", None)
-    virtual_time.clock.begin_at(options.pop("now", None))
-    given: dict[str, Any] = {"store": store, **options, "register": register}
-    async with open_tester(**given, clock=virtual_time.clock, hold=virtual_time.hold) as made:
-        yield made
+    return {**options, "register": register}
 
 
 # --- Hooks -----------------------------------------------------------------------------------------------------------
