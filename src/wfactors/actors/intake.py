@@ -18,6 +18,7 @@ import trio
 from wfactors.actors.deadlines import failure_of
 from wfactors.actors.instance import Instance
 from wfactors.actors.mail import Mail
+from wfactors.actors.parking import EngineFault
 from wfactors.actors.verdict import SCHEDULE_TO_CLOSE
 from wfactors.actors.watchdog import TurnInterrupted
 from wfactors.errors import StoreCorrupt, StoreUnavailable
@@ -61,6 +62,8 @@ class Intake:
 
     async def recover(self) -> None:
         """After a takeover: tasks that nobody runs any more, parked instances that may go on with the code now here."""
+        for key in self._partition.parking.condemned:
+            self._partition.deliver_to(key, Mail(Resume()))
         await self._requeue_orphans()
         await self._retry_parked()
 
@@ -271,8 +274,9 @@ class Intake:
         while True:
             page = await partition.store.headers(parked, _PAGE, after)
             for header in page:
-                # One that was interrupted would hold the loop again, and cost the next owner its lease too.
-                is_poison = (header.parked or "").startswith(TurnInterrupted.__name__)
+                # One that was interrupted would hold the loop again, one that brought the partition down would do so
+                # again: these wait for a person.
+                is_poison = (header.parked or "").startswith((TurnInterrupted.__name__, EngineFault.__name__))
                 if header.partition == partition.name and not is_poison:
                     partition.deliver_to(header.instance, Mail(Resume()))
             if not page:

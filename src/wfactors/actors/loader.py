@@ -15,6 +15,7 @@ from wfactors.actors.author_code import AuthorCode
 from wfactors.actors.instance import Instance, State
 from wfactors.actors.ledger import Ledger
 from wfactors.actors.mail import Mail, Start, is_terminating
+from wfactors.actors.parking import EngineFault
 from wfactors.actors.watchdog import TurnInterrupted
 from wfactors.errors import StoreCorrupt, StoreUnavailable, WfactorsError
 from wfactors.model.events import DECISIONS, Decision, Event, Fact, RunContinued, SignalReceived
@@ -70,8 +71,9 @@ class Loader:
                 self._wanted.popleft()
 
     def open(self, instance: Instance) -> None:
-        """Make the kernel's run of an instance; raises UnknownWorkflow."""
+        """Make the kernel's run of an instance; raises UnknownWorkflow, and EngineFault if it is condemned."""
         header = instance.header
+        self._partition.parking.check(instance.key)
         application = self._partition.application
         definition = application.registry.workflow(header.workflow)
         instance.run = open_run(application, definition, instance=header.instance, run=header.run, queue=header.queue)
@@ -87,7 +89,8 @@ class Loader:
             return
         was_parked = header.parked is not None
         instance.adopt(header)
-        if header.status is Status.OPEN and not _wants_code(instance, was_parked=was_parked):
+        is_condemned = partition.parking.is_condemned(instance.key)
+        if header.status is Status.OPEN and not is_condemned and not _wants_code(instance, was_parked=was_parked):
             await self._read_ledger(instance)
             instance.state = State.PARKED
             partition.loaded(instance)
@@ -97,7 +100,7 @@ class Loader:
         except StoreUnavailable:
             instance.drop_run()
             raise
-        except (WfactorsError, TurnInterrupted) as error:
+        except (WfactorsError, TurnInterrupted, EngineFault) as error:
             await self._give_up(instance, error)
         except Exception as error:
             _log.exception("workflow %s could not be replayed", header.id)

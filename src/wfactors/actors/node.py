@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ import trio
 from wfactors.actors.activities import Activities
 from wfactors.actors.attempt import Hold
 from wfactors.actors.clock import Clock
+from wfactors.actors.parking import EngineFault
 from wfactors.actors.partition import Partition, PartitionContext
 from wfactors.actors.replay_check import ReplayCheck
 from wfactors.actors.supervisor import keep_running
@@ -76,6 +77,8 @@ class Node:
         self._owned: dict[str, Partition] = {}
         self._activities: Activities | None = None
         self._session = trio.CancelScope()
+        # By partition and instance: why it is parked instead of run by the partition's next owner here.
+        self._condemned: dict[str, dict[str, str]] = {}
         self._valid_until = math.inf
         self._is_stopping = False
         self.replay_check = settings.replay_check
@@ -244,6 +247,7 @@ class Node:
     async def _run_partition(self, lease: Lease, task_status: trio.TaskStatus[None]) -> None:
         settings = self._settings
         assert self._activities is not None
+        condemned = self._condemned.setdefault(lease.partition, {})
         context = PartitionContext(
             store=settings.store,
             clock=settings.clock,
@@ -254,6 +258,7 @@ class Node:
             node=self.name,
             partitions_per_queue=settings.partitions,
             replay_check=settings.replay_check,
+            condemned=condemned,
         )
         partition = Partition(context, lease)
         self._owned[lease.partition] = partition
@@ -268,6 +273,16 @@ class Node:
                     self._activities.disown(lease.partition)
         except* LeaseLost:
             _log.warning("partition %s was taken over by another node", lease.partition)
+        except* EngineFault as group:
+            for fault in _leaves(group):
+                if fault.instance in condemned:
+                    # Parking it stumbles too: that is for the supervisor.
+                    raise
+                _log.error(
+                    "partition %s starts again without instance %s", lease.partition, fault.instance, exc_info=fault
+                )
+                condemned[fault.instance] = f"{fault} (a bug of wfactors; the log has more)"
+            await trio.sleep(_RETRY_SECONDS)
         except* StoreUnavailable as group:
             _log.warning("partition %s starts again: %s", lease.partition, group.exceptions[0])
             await trio.sleep(_RETRY_SECONDS)
@@ -281,6 +296,14 @@ class _Once:
 
     def started(self, value: None = None) -> None:  # noqa: ARG002 - Trio's signature
         _started(self._task_status)
+
+
+def _leaves(group: BaseExceptionGroup[EngineFault]) -> Iterator[EngineFault]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _started(task_status: trio.TaskStatus[None]) -> None:

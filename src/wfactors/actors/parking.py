@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,16 +21,49 @@ from wfactors.model.records import TaskKey
 if TYPE_CHECKING:
     from wfactors.actors.partition import Partition
 
-__all__ = ["Parking"]
+__all__ = ["EngineFault", "Parking"]
 
 _log = logging.getLogger("wfactors.partition")
 
 
-class Parking:
-    """Parks the instances of one partition, and takes in what they are sent meanwhile."""
+class EngineFault(Exception):
+    """The engine itself stumbled over one instance in the middle of a turn; only a bug of wfactors can cause it.
 
-    def __init__(self, partition: Partition) -> None:
+    What the turn did is half done, in memory alone. So the partition starts again from the store, and that instance is
+    parked before it gets to the same point.
+    """
+
+    def __init__(self, instance: str, reason: str) -> None:
+        self.instance = instance
+        super().__init__(reason)
+
+
+class Parking:
+    """Parks the instances of one partition, and takes in what they are sent meanwhile.
+
+    Args:
+        condemned: By key, why an instance is to be parked instead of run. It outlives the partition, and loses its
+            entry when the instance is parked for good.
+    """
+
+    def __init__(self, partition: Partition, condemned: dict[str, str]) -> None:
         self._partition = partition
+        self._condemned = condemned
+
+    @property
+    def condemned(self) -> Sequence[str]:
+        """The keys of instances that are to be parked instead of run."""
+        return list(self._condemned)
+
+    def is_condemned(self, key: str) -> bool:
+        """Whether the instance is to be parked instead of run."""
+        return key in self._condemned
+
+    def check(self, key: str) -> None:
+        """Raise EngineFault if the instance is to be parked instead of run."""
+        reason = self._condemned.get(key)
+        if reason is not None:
+            raise EngineFault(key, reason)
 
     def park(self, instance: Instance, reason: str) -> None:
         """Let the instance stand still, its error in view, until it is resumed or the partition changes hands."""
@@ -39,12 +73,19 @@ class Parking:
         instance.parked = reason
         instance.wake_at = None
         self._partition.touch(instance)
+        # Of a condemned one it may have been the end that brought the engine down.
+        is_condemned = self.is_condemned(instance.key)
         mail, instance.mail = instance.mail, deque()
         for item in mail:
-            if _needs_no_code(item.content):
+            if _needs_no_code(item.content) and not (is_condemned and is_terminating(item.content)):
                 self._partition.deliver(instance, item)
             else:
                 self.keep(instance, item)
+        if is_condemned:
+            self._partition.after_commit(partial(self._absolve, instance.key))
+
+    def _absolve(self, key: str) -> None:
+        self._condemned.pop(key, None)
 
     def keep(self, instance: Instance, mail: Mail) -> None:
         """Store mail that the instance, which is parked or about to be, cannot take in now."""

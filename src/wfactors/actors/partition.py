@@ -25,7 +25,7 @@ from wfactors.actors.intake import Intake
 from wfactors.actors.journal import Journal, JournalStatistics
 from wfactors.actors.loader import Loader
 from wfactors.actors.mail import Mail, Start, TimerDue
-from wfactors.actors.parking import Parking
+from wfactors.actors.parking import EngineFault, Parking
 from wfactors.actors.replay_check import ReplayCheck
 from wfactors.actors.timers import Timers
 from wfactors.actors.turns import Turns
@@ -47,7 +47,11 @@ _TURNS_UNSEALED_MAX = 2_000
 
 @attrs.frozen
 class PartitionContext:
-    """What every partition of a node shares."""
+    """What every partition of a node shares, and what outlives this one.
+
+    Attributes:
+        condemned: See ``Parking``.
+    """
 
     store: Store
     clock: Clock
@@ -58,6 +62,7 @@ class PartitionContext:
     node: str
     partitions_per_queue: int = 1
     replay_check: ReplayCheck | None = None
+    condemned: dict[str, str] = attrs.field(factory=dict[str, str])
 
 
 @attrs.frozen
@@ -104,7 +109,7 @@ class Partition:
         self.unserved = Unserved(context.store)
         self.loader = Loader(self)
         self.intake = Intake(self)
-        self.parking = Parking(self)
+        self.parking = Parking(self, context.condemned)
         self._partitions_per_queue = context.partitions_per_queue
         self._replay_check = context.replay_check
         self._epoch = lease.epoch
@@ -339,13 +344,16 @@ class Partition:
             instance.is_queued = False
             if instance.mail and instance.state is not State.LOADING:
                 mail = instance.mail.popleft()
-                if instance.state is State.PARKED:
-                    self.parking.take(instance, mail)
-                else:
-                    self.residents.move_to_end(instance.key)
-                    self.turns.take(instance, mail)
-                    self._turn_count += 1
-                    self._turns_unsealed += 1
+                try:
+                    if instance.state is State.PARKED:
+                        self.parking.take(instance, mail)
+                    else:
+                        self.residents.move_to_end(instance.key)
+                        self.turns.take(instance, mail)
+                        self._turn_count += 1
+                        self._turns_unsealed += 1
+                except Exception as error:
+                    raise EngineFault(instance.key, f"{type(error).__name__}: {error}") from error
                 if instance.mail and not instance.is_queued and not instance.is_loading:
                     instance.is_queued = True
                     ready.append(instance)
