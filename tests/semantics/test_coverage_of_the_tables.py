@@ -20,6 +20,7 @@ CASES = {
     "the process dies at any moment": """
         faults/test_crash_points test_crashes_at_sampled_statements_break_no_promise
         faults/test_takeover test_kills_at_random_under_load_break_no_promise
+        semantics/test_store_trouble test_nothing_begins_before_it_is_committed
         semantics/test_shutdown test_everything_acknowledged_is_there_after_any_number_of_restarts""",
     "an activity's process dies": """
         semantics/test_takeover test_a_dead_owner_is_replaced_when_its_lease_ends

@@ -34,6 +34,7 @@ async def collect_tolerantly() -> list[str]:
 
 @wf.workflow
 async def collect_over_runs(seen: list[int]) -> list[int]:
+    await wf.sleep(10)
     seen = [*seen, await wf.signals("number", int).receive()]
     if len(seen) < 4:
         wf.continue_as_new(seen)
@@ -126,21 +127,28 @@ async def test_a_payload_that_does_not_fit_raises_at_receive(backend, autojump_c
 
 
 async def test_unread_signals_survive_continue_as_new(backend, autojump_clock) -> None:
-    """Four signals at once, one read by each run."""
+    """All are there before the first run reads one and continues; each run reads the next, also after a restart."""
     async with backend.engine(collect_over_runs) as engine:
-        handle = await engine.start(collect_over_runs, [])
-        async with trio.open_nursery() as nursery:
-            for number in range(4):
-                nursery.start_soon(handle.signal, "number", number)
-        assert [0, 1, 2, 3] == sorted(await handle.result())
+        handle = await engine.start(collect_over_runs, [], id="c")
+        for number in range(4):
+            await handle.signal("number", number)
+        await trio.sleep(15)
+    async with backend.engine(collect_over_runs) as engine:
+        handle = await engine.get("c")
+        assert [0, 1, 2, 3] == await handle.result()
+        carried = [[bytes(item.payload) for item in (await handle.history(run))[0].signals] for run in (1, 2, 3, 4)]
+    assert [[], [b"1", b"2", b"3"], [b"2", b"3"], [b"3"]] == carried
 
 
 async def test_signals_are_durable_before_they_are_acknowledged(backend, autojump_clock) -> None:
-    """A signal that was accepted is there after the engine is gone."""
-    async with backend.engine(collect) as engine:
+    """When ``signal`` returns, the store has it; and it is there after the engine is gone."""
+    store = backend.store()
+    async with backend.engine(collect, store=store) as engine:
         handle = await engine.start(collect, 3, id="c")
         for number in (1, 2):
             await handle.signal("number", number)
+            dump = await store.dump()
+            assert number == str(dump["events"]).count("SignalReceived") + len(dump["inbox"])
     async with backend.engine(collect) as engine:
         handle = await engine.get("c")
         await handle.signal("number", 3)

@@ -120,6 +120,41 @@ async def test_a_query_sees_committed_state_only(backend, autojump_clock) -> Non
             assert 3 == await handle.query("so_far")
 
 
+async def test_nothing_begins_before_it_is_committed(backend, autojump_clock) -> None:
+    """No activity starts and no result is told while the turn that decided so is not durable."""
+    begun: list[str] = []
+
+    @wf.activity
+    async def begins() -> None:
+        begun.append("activity")
+
+    @wf.workflow
+    async def decides() -> None:
+        await wf.signals("go").receive()
+        await begins()
+
+    @wf.workflow
+    async def ends() -> str:
+        await wf.signals("go").receive()
+        return "ended"
+
+    async with backend.shared() as shared:
+        store = Flaky(shared)
+        async with backend.engine(decides, ends, begins, store=store) as engine, trio.open_nursery() as nursery:
+            first, second = await engine.start(decides), await engine.start(ends)
+            await trio.sleep(1)
+            store.error, store.only = wf.StoreUnavailable("away"), frozenset({"commit"})
+            for handle in (first, second):
+                nursery.start_soon(handle.signal, "go")
+            with trio.move_on_after(10) as patience:
+                await second.result()
+            assert (True, []) == (patience.cancelled_caught, begun)
+            store.error = None
+            assert "ended" == await second.result()
+            await first.result()
+            assert ["activity"] == begun
+
+
 async def test_callers_can_time_out_while_the_store_is_away(backend, autojump_clock) -> None:
     """With Trio's own scopes; what they asked may have happened, or not."""
     async with backend.shared() as shared:

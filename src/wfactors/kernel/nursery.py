@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVarTuple
 
 from wfactors.kernel.cancel_tree import refresh
 from wfactors.kernel.lowlevel import never_abort, park, pass_turn, reschedule
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wfactors.kernel.task import Task
 
 __all__ = ["TASK_STATUS_IGNORED", "Nursery", "TaskStatus", "open_nursery"]
+
+Ts = TypeVarTuple("Ts")
 
 _NOT_STARTED = object()
 
@@ -124,7 +126,7 @@ class Nursery:
         """The tasks that have not ended, in the order in which they came: a set, frozen at the time of the call."""
         return dict(self._children).keys()
 
-    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: object = None) -> None:
+    def start_soon(self, async_fn: Callable[[*Ts], Awaitable[Any]], *args: *Ts, name: object = None) -> None:
         """Start ``async_fn(*args)`` as a task of this nursery; it runs when the current task next waits.
 
         Args:
