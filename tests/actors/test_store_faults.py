@@ -84,6 +84,16 @@ async def test_an_engine_opens_after_an_outage_longer_than_its_lease(world, auto
                 assert 1 == await engine.run(quick)
 
 
+async def test_an_engine_that_cannot_open_can_be_given_up(world, autojump_clock) -> None:
+    """Waiting for the store ends when its scope is cancelled."""
+    world.store.failing = {"join"}
+    with trio.move_on_after(30) as waiting:
+        async with world.engine(quick):
+            pytest.fail("it cannot have opened")
+    assert waiting.cancelled_caught
+    assert world.store.calls["join"] > 1
+
+
 async def test_a_signal_sent_again_is_known_in_the_next_run(world, autojump_clock) -> None:
     """The commit's answer is lost with the partition, the client sends the same message to the next owner."""
 

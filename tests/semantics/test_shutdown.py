@@ -76,6 +76,31 @@ async def test_cancelling_the_scope_of_an_engine_shuts_it_down_in_order(backend,
         assert [1] == await (await engine.get("w")).result()
 
 
+async def test_an_engine_cancelled_while_it_opens_ends(backend, autojump_clock) -> None:
+    """At whichever step of its opening; nothing of it is left in the store, and the next one opens."""
+    with trio.fail_after(3600):
+        has_opened = False
+        for steps in range(10_000):
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_cancel_after, steps, scope)
+                    async with backend.engine(listens):
+                        has_opened = True
+                    nursery.cancel_scope.cancel()
+            if has_opened:
+                break
+        assert has_opened
+        assert steps > 3
+        async with backend.engine(listens) as engine:
+            assert 1 == len(await engine.nodes())
+
+
+async def _cancel_after(steps: int, scope: trio.CancelScope) -> None:
+    for _ in range(steps):
+        await trio.lowlevel.checkpoint()
+    scope.cancel()
+
+
 async def test_an_exception_in_the_block_shuts_down_in_order_and_comes_out_as_it_was(backend, autojump_clock) -> None:
     """Not wrapped in a group of the engine's own nurseries."""
     work = Work()

@@ -208,8 +208,24 @@ async def open_client(
 
 async def _run_shielded(node: Node, *, task_status: trio.TaskStatus[None]) -> None:
     # A cancelled engine shuts down in order: its actors go on until `node.stop` has asked them to end.
-    with trio.CancelScope(shield=True):
-        await node.run(task_status=task_status)
+    with trio.CancelScope() as scope:
+        await node.run(task_status=_ShieldWhenReady(scope, task_status))
+
+
+class _ShieldWhenReady(trio.TaskStatus[None]):
+    """Shields a task from the moment at which it has started.
+
+    Until then it is cancelled like anything: ``nursery.start`` returns when the task was handed over to its nursery or
+    has ended, and a task that is cancelled already is not handed over.
+    """
+
+    def __init__(self, scope: trio.CancelScope, task_status: trio.TaskStatus[None]) -> None:
+        self._scope = scope
+        self._task_status = task_status
+
+    def started(self, value: None = None) -> None:
+        self._task_status.started(value)
+        self._scope.shield = trio.current_effective_deadline() > -math.inf
 
 
 async def _remove_expired(store: Store, clock: Clock, retention_seconds: float) -> None:
