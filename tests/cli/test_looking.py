@@ -96,6 +96,23 @@ def test_replay_finds_the_difference(done: str, tmp_path: Path, monkeypatch: pyt
     assert [f"{tmp_path}/shop_changed.py:{line} parent"] == difference["where"]
     text = run("replay", "shop_changed.py", "--id", "family", "-s", done).stdout
     assert "history has:  call 0: child workflow 'total'" in text
+    assert '>    1 ["ChildScheduled"' in text
+    assert f"{tmp_path}/shop_changed.py:{line} parent\n        return await add(1, 2)\n" in text
+
+
+def test_replay_takes_a_folder(done: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its histories in the order of their names; one without any is refused, since it would pass for ever."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop_folder.py").write_text(SHOP)
+    (tmp_path / "histories/old").mkdir(parents=True)
+    for name in ("b", "a", "old/c"):
+        (tmp_path / f"histories/{name}.json").write_text(run("export", "family", "-s", done).stdout)
+    answer = data("replay", "shop_folder.py", "histories")
+    sources = [(item["source"], item["verdict"]) for item in answer["histories"]]
+    assert [("histories/a.json", "ok"), ("histories/b.json", "ok"), ("histories/old/c.json", "ok")] == sources
+    (tmp_path / "empty").mkdir()
+    refused = run("replay", "shop_folder.py", "empty")
+    assert (3, True) == (refused.exit_code, "no history like *.json in empty" in refused.stderr)
 
 
 def test_replay_of_what_is_no_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

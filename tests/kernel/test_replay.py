@@ -576,6 +576,20 @@ def test_of_many_waiting_tasks_a_few_are_told():
     assert "and 5 more tasks" in difference(base(Story.start, old), coded(new)).where
 
 
+def test_of_a_waiting_task_all_lines_that_led_there_are_told():
+    """Also where the difference only shows when all tasks wait: the timer that the history does not have."""
+
+    async def outer() -> None:
+        await inner()
+
+    async def inner() -> None:
+        await wf.sleep(60)
+
+    error = difference(base(Story.start, _step), coded(outer))
+    functions = [line.rpartition("<locals>.")[2] for line in error.where.splitlines()]
+    assert functions == ["outer", "inner (waiting)"]
+
+
 def test_of_a_task_without_the_author_s_code_no_line_is_told():
     """It sleeps in a function of the engine, which the author cannot change."""
 

@@ -360,7 +360,9 @@ def replay(
     module: Annotated[str, typer.Argument(metavar="MODULE[:ATTRIBUTE]", help="The code to replay with.")],
     histories: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="HISTORY", help="Files that wfactors export wrote; - for standard input."),
+        typer.Argument(
+            metavar="HISTORY", help="Files that wfactors export wrote, or folders of them; - for standard input."
+        ),
     ] = None,
     *,
     store: StoreUrl = None,

@@ -38,6 +38,7 @@ class _Verdict:
     workflow: str = ""
     events: int = 0
     error: Exception | None = None
+    difference: str = ""
 
     @property
     def word(self) -> str:
@@ -105,7 +106,7 @@ async def _replay_files(options: Globals, wanted: ReplayOptions) -> list[_Verdic
     del options
     registry = _registry(wanted.module)
     verdicts = []
-    for path in wanted.files:
+    for path in _expanded(wanted.files):
         is_standard_input = str(path) == "-"
         text = sys.stdin.read() if is_standard_input else readable_file(path)
         source = "standard input" if is_standard_input else str(path)
@@ -116,6 +117,19 @@ async def _replay_files(options: Globals, wanted: ReplayOptions) -> list[_Verdic
             continue
         verdicts.append(await _replay(registry, history, source, is_strict=wanted.is_strict))
     return verdicts
+
+
+def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files themselves, and those of folders in the order of their names."""
+    for path in paths:
+        if path.is_dir():
+            found = sorted(path.rglob("*.json"))
+            if not found:
+                # To replay nothing would be green for ever.
+                raise Problem(Exit.NOT_FOUND, f"there is no history like *.json in {safe(str(path))}")
+            yield from found
+        else:
+            yield path
 
 
 async def _replay_store(options: Globals, wanted: ReplayOptions) -> list[_Verdict]:
@@ -152,18 +166,28 @@ def _registry(module: str) -> Registry:
 
 async def _replay(registry: Registry, history: Sequence[Event], source: str, *, is_strict: bool) -> _Verdict:
     # With it comes the whole test kit, which no other command needs.
-    from wfactors.testing.replays import replay  # noqa: PLC0415
+    from wfactors.testing.replays import explain, replay  # noqa: PLC0415
 
     first = history[0] if history else None
     error: Exception | None = None
+    difference = ""
     try:
         replay(history, Application(registry=registry), is_strict=is_strict)
     except Exception as raised:  # noqa: BLE001  Whatever the code did is the finding.
         error = raised
+        if isinstance(raised, NonDeterminismError):
+            difference = explain(raised, history)
     await trio.lowlevel.checkpoint()
     if not isinstance(first, RunStarted):
         return _Verdict(source=source, error=error)
-    return _Verdict(source=source, id=first.id, workflow=first.workflow, events=len(history), error=error)
+    return _Verdict(
+        source=source,
+        id=first.id,
+        workflow=first.workflow,
+        events=len(history),
+        error=error,
+        difference=difference,
+    )
 
 
 # --- Words -----------------------------------------------------------------------------------------------------------
@@ -200,8 +224,8 @@ def _print(verdicts: Sequence[_Verdict], failed: int) -> None:
         line.append(f"{name}{where}", style="default not bold")
         line.append(f"  {safe(verdict.workflow)}, {plural(verdict.events, 'event')}", style="dim not bold")
         console.print(line, soft_wrap=True)
-        for text, style in _explanation(verdict.error):
-            console.print(Text(f"    {text}", style=style), soft_wrap=True)
+        for text, style in _explanation(verdict):
+            console.print(Text(f"  {text}", style=style), soft_wrap=True)
     if not verdicts:
         console.print("there is nothing to replay: no workflow is open (--closed takes the others too)")
     else:
@@ -209,12 +233,11 @@ def _print(verdicts: Sequence[_Verdict], failed: int) -> None:
         console.print(f"{plural(len(verdicts), 'history', 'histories')} replayed, {outcome}")
 
 
-def _explanation(error: Exception | None) -> Iterator[tuple[str, str]]:
-    if isinstance(error, NonDeterminismError):
-        yield f"at event {error.position} the history and the code differ:", ""
-        yield f"  history has:  {safe(error.recorded or 'nothing more')}", "red"
-        yield f"  the code did: {safe(error.issued or 'nothing more')}", "green"
-        for line in error.where.splitlines():
-            yield f"  at {safe(line.strip())}", "dim"
-    elif error is not None:
-        yield safe(f"{type(error).__name__}: {error}", keep_lines=True), "red"
+def _explanation(verdict: _Verdict) -> Iterator[tuple[str, str]]:
+    if verdict.difference:
+        for line in verdict.difference.split("\n"):
+            words = line.lstrip()
+            style = "red" if words.startswith("history has:") else "green" if words.startswith("the code did:") else ""
+            yield safe(line, keep_lines=True), style
+    elif verdict.error is not None:
+        yield f"  {safe(f'{type(verdict.error).__name__}: {verdict.error}', keep_lines=True)}", "red"

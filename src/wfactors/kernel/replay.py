@@ -200,12 +200,13 @@ class Recorder:
         return "\n      ".join(lines)
 
     def _waiting_frames(self) -> Iterator[str]:
-        """Where each task waits: the innermost line of the author's code in it."""
+        """Where each task waits: the lines of the author's code in it, outermost first."""
         stacks = self._scheduler.stacks()
         for stack in stacks[:_STACKS_MAX]:
-            frames = [frame for frame in stack.frames if not _is_engine(frame.file)]
-            if frames:
-                yield f"{frames[-1].file}:{frames[-1].line} {frames[-1].function} (waiting)"
+            lines = [f"{it.file}:{it.line} {it.function}" for it in stack.frames if not _is_engine(it.file)]
+            if lines:
+                yield from lines[:-1]
+                yield f"{lines[-1]} (waiting)"
         if len(stacks) > _STACKS_MAX:
             yield f"and {len(stacks) - _STACKS_MAX} more tasks"
 
