@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,3 +140,57 @@ def node(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str],
     line = ("run", "shop.py", "--store", f"sqlite:///{folder}/shop.db", "--json", *arguments)
     with process(*line, cwd=folder) as started:
         yield started, json.loads(read_until(started.stdout, "ready"))
+
+
+class Terminal:
+    """The terminal that a command believes to be on: what it shows, and the keys that are pressed.
+
+    Attributes:
+        shown: All that was written so far, with the codes that move and colour.
+    """
+
+    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+        self._master = master
+        self._process = process
+        self.shown = ""
+
+    def press(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def wait_for(self, words: str) -> None:
+        """Until it is shown; fails at the end of the command."""
+        while words not in self.shown:
+            assert self._read(), f"{words!r} was never shown: {self.shown}"
+
+    def wait(self) -> int:
+        """The exit code, once all has been shown."""
+        while self._read():
+            continue
+        return self._process.wait()
+
+    def _read(self) -> bool:
+        try:
+            self.shown += os.read(self._master, 65_536).decode("utf-8", "replace")
+        except OSError:  # What Linux says at the end of a terminal.
+            return False
+        return True
+
+
+@contextmanager
+def terminal(*arguments: str, cwd: Path, columns: int = 120) -> Iterator[Terminal]:
+    """A command on a terminal; killed at the end of the block if it is still there."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR"):
+        environment.pop(name, None)
+    with subprocess.Popen(
+        command(*arguments), cwd=cwd, env=environment, stdin=slave, stdout=slave, stderr=slave
+    ) as started:
+        os.close(slave)
+        try:
+            yield Terminal(master, started)
+        finally:
+            os.close(master)
+            if started.poll() is None:
+                started.kill()

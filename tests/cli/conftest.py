@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cli_kit import SHOP, node
+from tests.cli.leftovers import leave
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +26,11 @@ def store(folder: Path) -> Iterator[str]:
         yield ready["store"]
         started.terminate()
         started.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a store that its node has left; see ``leftovers``."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('left')}/left.db"
+    leave(url)
+    return url

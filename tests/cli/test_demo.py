@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cli_kit import process, read_until
+from tests.cli.cli_kit import process, read_until, terminal
 
 FAST = ("demo", "--fast", "--json")
 
@@ -23,24 +23,10 @@ def finished(*arguments: str, cwd: Path) -> dict[str, object]:
     return json.loads(output)
 
 
-def test_the_worker_is_killed_and_everything_is_there_once(tmp_path: Path) -> None:
-    """One kill, two workers, no mistake."""
-    told = finished("--store", "sqlite:///demo.db", "--files", "16", cwd=tmp_path)
-    assert (16, 50, 1, 2, []) == (
-        told["files"],
-        told["calls"],
-        told["kills"],
-        told["workers"],
-        told["mistakes"],
-    )
-    assert told["recovery_ms"] > 0
-    assert told["attempts"] >= 51
-
-
 def test_killed_whole_it_goes_on_where_it_was(tmp_path: Path) -> None:
     """kill -9 of the process group, again and again; then the same command line once more."""
     arguments = ("--store", "sqlite:///demo.db", "--files", "16", "--no-kill")
-    for words in ("is ready", "is ready", "press Enter"):
+    for words in ("is ready", "press Enter"):
         # It waits for somebody to press Enter, so it does not end before it is killed.
         with process(*FAST, *arguments, "--ask", cwd=tmp_path, start_new_session=True) as started:
             read_until(started.stderr, words)
@@ -87,3 +73,46 @@ def test_a_demo_that_cannot_be(tmp_path: Path, arguments: list[str]) -> None:
         _, errors = started.communicate(timeout=30)
     assert 2 == started.returncode
     assert "Traceback" not in errors
+
+
+# --- On a terminal ---------------------------------------------------------------------------------------------------
+
+
+def test_the_story_on_a_terminal(tmp_path: Path) -> None:
+    """Bars at the foot, the story above; the kill, Enter for the approval, and what came of it."""
+    with terminal("demo", "--fast", "--ask", "--files", "16", "--store", "sqlite:///demo.db", cwd=tmp_path) as shown:
+        shown.wait_for("press Enter")
+        shown.press("\n")
+        assert 0 == shown.wait(), shown.shown
+    for words in (
+        "16 files, ",
+        "made for the demo",
+        "kill -9 ",
+        "nothing moves, nothing is lost",
+        "goes on where the other one was: first progress after ",
+        "waits for approval: press Enter, or in another terminal:",
+        "approved and summed up: ",
+        "unpacked and compared: every file is whole, and in the index once",
+        "50 calls, each result recorded exactly once",
+        "2, of which 1 killed with kill -9 by this demo",
+        "look closer:",
+        "the files were made for the demo and are removed now; --keep keeps them",
+    ):
+        assert words in shown.shown, words
+    assert "files" in shown.shown.partition("━")[0]
+    assert [] == [path.name for path in (tmp_path / "wfactors-demo").iterdir() if path.is_dir()]
+
+
+def test_the_story_in_a_pipe(tmp_path: Path) -> None:
+    """Lines only; what was made is kept if that was asked for, beside what was kept before."""
+    (tmp_path / "wfactors-demo" / "demo-1").mkdir(parents=True)
+    arguments = ("demo", "--fast", "--no-kill", "--keep", "--files", "4", "--store", "sqlite:///demo.db")
+    with process(*arguments, cwd=tmp_path) as started:
+        output, errors = started.communicate(timeout=120)
+    assert (0, "") == (started.returncode, errors)
+    assert "\x1b" not in output
+    assert "workflow demo-2 is started" in output
+    assert "1, of which 0 killed" in output
+    assert f"the results are in {tmp_path}/wfactors-demo/demo-2" in output
+    kept = sorted(path.name for path in (tmp_path / "wfactors-demo").iterdir() if path.is_dir())
+    assert ["demo-1", "demo-2", "demo-2-files"] == kept

@@ -76,14 +76,64 @@ def test_it_ends_with_its_standard_input(own: Path) -> None:
         assert 0 == started.wait(timeout=30)
 
 
-@pytest.mark.parametrize(
-    ("attribute", "names"), [("registered", ["total"]), ("make", ["total"]), ("parent", ["parent"])]
-)
-def test_an_attribute_of_the_module(own: Path, attribute: str, names: list[str]) -> None:
-    """A list, a function that returns one, or one workflow."""
-    line = ("run", f"shop:{attribute}", "--store", f"sqlite:///{own}/shop.db", "--json")
+def test_what_it_reads_there_is_left_alone(own: Path) -> None:
+    """Only the end of standard input says something."""
+    with node(own, "--exit-with-stdin") as (started, ready):
+        started.stdin.write("anything\n")
+        started.stdin.flush()
+        run("start", "total", "[1, 2]", "--id", "sum", "-s", ready["store"])
+        assert 3 == data("result", "sum", "-s", ready["store"])["result"]
+        output, _ = started.communicate(timeout=30)
+        assert (0, "stopped") == (started.returncode, json.loads(output)["event"])
+
+
+def test_its_limits_and_its_promise(own: Path) -> None:
+    """No activities here; and a note that a power cut may cost the last commits."""
+    url = f"sqlite:///{own}/weak.db?synchronous=normal"
+    with process("run", "shop.py", "-s", url, "--activities", "0", "--threads", "2", cwd=own) as started:
+        assert "ready: 7 workflows and 3 activities of shop.py on sqlite:///" in read_until(started.stdout, "ready")
+        run("start", "total", "[1]", "--id", "sum", "-s", url)
+        # One of the node's own would be its from the start.
+        while not (pending := data("show", "sum", "-s", url)["pending_activities"]):
+            assert None is started.poll()
+        assert [None] == [task["node"] for task in pending]
+        started.terminate()
+        output, errors = started.communicate(timeout=30)
+    assert (0, "stopped: everything is in the store\n") == (started.returncode, output)
+    assert "a power failure may lose the last commits: use synchronous=full" in errors
+
+
+def test_it_goes_on_without_a_reader(own: Path) -> None:
+    """Whoever read its readiness line may go; the end is in order all the same."""
+    url = f"sqlite:///{own}/shop.db"
+    with process("run", "shop.py", "-s", url, cwd=own) as started:
+        started.stdout.close()
+        run("start", "total", "[1, 2]", "--id", "sum", "-s", url)
+        assert 3 == data("result", "sum", "--timeout", "30s", "-s", url)["result"]
+        started.terminate()
+        assert 0 == started.wait(timeout=30)
+        assert "Traceback" not in started.stderr.read()
+
+
+def test_an_option_that_the_engine_refuses(own: Path) -> None:
+    """Code 2, and why."""
+    with process("run", "shop.py", "-s", f"sqlite:///{own}/shop.db", "--lease", "0", cwd=own) as started:
+        _, errors = started.communicate(timeout=30)
+    assert (2, "error: lease must be positive, not 0.0\n") == (started.returncode, errors)
+
+
+def test_a_log_level_that_is_none() -> None:
+    """Code 2, and which ones there are."""
+    result = run("run", "shop.py", "--log-level", "loud")
+    assert 2 == result.exit_code
+    assert "--log-level is one of debug, info, warning, error" in " ".join(result.stderr.split())
+
+
+def test_an_attribute_of_the_module(own: Path) -> None:
+    """Only what is in that list is served; see ``test_loading`` for what else can be named."""
+    line = ("run", "shop:registered", "--store", f"sqlite:///{own}/shop.db", "--json")
     with process(*line, cwd=own) as started:
-        assert names == json.loads(read_until(started.stdout, "ready"))["workflows"]
+        assert ["total"] == json.loads(read_until(started.stdout, "ready"))["workflows"]
 
 
 def test_a_module_that_cannot_be_imported(own: Path) -> None:

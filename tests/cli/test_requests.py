@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.cli.cli_kit import data, run
+from tests.cli.leftovers import leave
 
 
 def test_start_and_wait_prints_the_result(store: str) -> None:
@@ -161,3 +163,68 @@ def test_any_id_round_trips(store: str, id: str) -> None:
     assert printed.isprintable()
     assert id == data("result", printed, "-s", store)["id"]
     assert id == data("show", listed["instance"], "-s", store)["id"]
+
+
+# --- Without a node --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_of_a_store_without_a_node_is_kept(left: str) -> None:
+    """It is durable, and the note says who will take it in."""
+    started = run("start", "listener", "--id", "patient", "-s", left)
+    assert (0, "patient\n") == (started.exit_code, started.stdout)
+    assert "no node runs on this store yet" in started.stderr
+    told = run("signal", "patient", "go", "true", "-s", left)
+    assert (0, "signal 'go' sent to patient\n") == (told.exit_code, told.stdout)
+    assert "no node runs on this store now" in told.stderr
+
+
+def test_a_query_that_no_node_answers_is_code_124(left: str) -> None:
+    """With the reason: there is none."""
+    result = run("query", "listener", "anything", "--timeout", "1ms", "-s", left)
+    assert 124 == result.exit_code
+    assert "no node runs on this store" in result.stderr
+
+
+def test_a_queue_that_no_node_serves_is_noted(store: str) -> None:
+    """The workflow waits for one that does."""
+    result = run("start", "total", "[1]", "--queue", "far", "--id", "distant", "-s", store)
+    assert 0 == result.exit_code
+    assert "no running node serves the queue 'far'" in result.stderr
+
+
+def test_closed_ones_are_removed_by_age(tmp_path: Path) -> None:
+    """How many is told; the open ones stay."""
+    url = f"sqlite:///{tmp_path}/old.db"
+    leave(url)
+    before = {item["instance"] for item in data("list", "-s", url)["workflows"]}
+    assert "removed 0 workflows\n" == run("remove", "--older-than", "1d", "-s", url).stdout
+    output = run("remove", "--older-than", "0", "-s", url).stdout
+    stayed = data("list", "-s", url)["workflows"]
+    assert {"open"} == {item["status"] for item in stayed}
+    assert f"removed {len(before) - len(stayed)} workflows\n" == output
+
+
+# --- Words -----------------------------------------------------------------------------------------------------------
+
+
+def test_answers_are_json_lines(store: str) -> None:
+    """A query's answer on one line, for a pipe."""
+    run("start", "chat", "--id", "wordy", "-s", store)
+    assert "1\n" == run("update", "wordy", "write", '"hello"', "-s", store).stdout
+    assert '["hello"]\n' == run("query", "wordy", "read", "-s", store).stdout
+    run("terminate", "wordy", "-s", store)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["signal", "listener", ""], "the name of a signal must not be empty"),
+        (["query", "listener", ""], "the name of a query must not be empty"),
+        (["cancel", "listener", "--reason", "\ud800"], "the reason must be valid Unicode text"),
+    ],
+)
+def test_what_cannot_be_sent_is_code_2(left: str, command: list[str], words: str) -> None:
+    """With a sentence, not with a traceback."""
+    result = run(*command, "-s", left)
+    assert 2 == result.exit_code
+    assert f"error: {words}" in result.stderr

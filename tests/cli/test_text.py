@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wfactors.cli.text import ago, clock, duration, iso, parsed_duration, plural, safe, shortened, size, unescaped
+from wfactors.cli.text import (
+    ago,
+    clock,
+    duration,
+    iso,
+    middle_cut,
+    parsed_duration,
+    plural,
+    safe,
+    shortened,
+    size,
+    unescaped,
+)
 
 
 @given(st.text())
@@ -23,6 +35,18 @@ def test_pictures_made_of_several_stay_whole() -> None:
     """A zero-width joiner between two pictures is harmless; elsewhere it hides."""
     assert "👩\u200d🚀" == safe("👩\u200d🚀")
     assert "a\\u200db" == safe("a\u200db")
+
+
+@pytest.mark.parametrize("text", ["\\U99999999", "\\x4", "\\q", "\\"])
+def test_what_is_no_escape_stays_as_it_is(text: str) -> None:
+    """A backslash may be a backslash; and no character has such a number."""
+    assert text == unescaped(text)
+
+
+@pytest.mark.parametrize(("length", "cut"), [(9, "parent.17"), (8, "pare….17"), (4, "pa…7"), (1, "…"), (0, "…")])
+def test_the_middle_gives_way(length: int, cut: str) -> None:
+    """The end tells children of one parent apart."""
+    assert cut == middle_cut("parent.17", length)
 
 
 @pytest.mark.parametrize(

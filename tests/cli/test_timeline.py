@@ -126,6 +126,37 @@ def test_an_event_in_words() -> None:
     assert 'name=s\\x0a payload="' + "x" * 58 + "… message=m" == event_in_words(long)
 
 
+def test_the_first_event_in_words() -> None:
+    """Its parent by id, what it carries shortened; what is empty is left out."""
+    parent = E.Parent("0:default", "parent-key", 1, 4, "the\tparent")
+    carried = (E.CarriedSignal("go", NULL, "m"),)
+    start = E.RunStarted(10.0, "w", "id", "key", 2, "default", NULL, parent=parent, signals=carried)
+    words = event_in_words(start)
+    assert words.startswith("workflow=w id=id instance=key run=2 queue=default input=null parent=the\\x09parent")
+    assert "signals=(CarriedSignal(name='go'" in words
+    assert "context" not in words
+
+
+def test_what_has_no_beginning_is_left_out() -> None:
+    """A damaged history is shown as far as it goes."""
+    task = TaskRow(TaskKey("key", 1, 9), "0:default", "default", "a", NULL, ActivityOptions(), "id", "w", 10.0)
+    events = history(
+        E.ActivityCompleted(11.0, 1, NULL),
+        E.ActivityCancelAsked(2),
+        E.TimerCancelled(3),
+        E.UpdateCompleted("k"),
+        E.RunTerminated(12.0, "enough"),
+    )
+    assert [] == spans_of(events, [task])
+
+
+def test_an_update_that_fails() -> None:
+    """With its failure."""
+    events = history(E.UpdateReceived(11.0, "k", "u", NULL), E.UpdateCompleted("k", failure=FAILURE))
+    (span,) = spans_of(events)
+    assert ("failed", "ValueError: no \x1b way") == (span.outcome, span.detail)
+
+
 def test_columns_give_way_the_widest_first() -> None:
     """Rigid ones stay, nothing gets narrower than it can be read."""
     assert [10, 20, 20] == fitted([10, 40, 30], [False, True, True], 50)

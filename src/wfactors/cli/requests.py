@@ -183,7 +183,7 @@ async def _tell(
         handle = await find(client, id)
         try:
             await send(handle)
-        except TypeError as error:
+        except ValueError as error:
             raise Problem(Exit.USAGE, str(error)) from error
         if options.json:
             print_json({"id": handle.id, "instance": handle.instance, "action": action, "accepted": True})
@@ -219,7 +219,7 @@ async def _ask(
         )
         try:
             answer = await in_time(partial(ask, handle), seconds, f"{safe(what)} was not answered", hint)
-        except TypeError as error:
+        except ValueError as error:
             raise Problem(Exit.USAGE, str(error)) from error
         if options.json:
             print_json({"id": handle.id, "instance": handle.instance, "result": answer})

@@ -135,11 +135,6 @@ class Recorder:
         kind = "workflow" if isinstance(target, Workflow) else "activity"
         return Calls(target.name, self._calls.get((kind, target.name), {}).values())
 
-    def everything(self) -> Iterator[Call]:
-        """All calls, by what was called."""
-        for calls in self._calls.values():
-            yield from calls.values()
-
     def note_activity(self, signature: CallSignature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """An attempt of an activity begins here."""
         attempt = activity_info()

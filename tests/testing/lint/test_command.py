@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.cli.cli_kit import terminal
 from wfactors.cli.app import app
 from wfactors.testing.lint import RULES
 from wfactors.testing.lint.findings import Finding, Severity
@@ -173,3 +174,11 @@ def test_a_file_name_that_is_no_text(folder) -> None:
     result = subprocess.run([sys.executable, "-m", "wfactors", "lint"], capture_output=True, check=False)
     assert (1, 4) == (result.returncode, result.stdout.count(b"\n"))
     assert b"n\\udcff.py:5:5" in result.stdout
+
+
+def test_on_a_terminal_the_place_stands_out(folder) -> None:
+    """The same words as in a pipe, in colours."""
+    with terminal("lint", "bad.py", cwd=folder) as shown:
+        assert 1 == shown.wait()
+    assert CLOCK in shown.shown
+    assert "\x1b[1mbad.py\x1b[0m" in shown.shown
