@@ -40,6 +40,8 @@ asked: dict[str, Callable[[], Any]] = {
     "date.today()": date.today,
     "time.localtime()": time.localtime,
     "time.sleep()": lambda: time.sleep(0.001),
+    "time.thread_time()": time.thread_time,
+    "time.clock_gettime()": lambda: time.clock_gettime(time.CLOCK_REALTIME),
     "random.random()": random.random,
     "random.getrandbits()": lambda: random.choice([1, 2]),
     "os.urandom()": secrets.token_hex,
@@ -47,6 +49,9 @@ asked: dict[str, Callable[[], Any]] = {
     "uuid.uuid1()": uuid.uuid1,
     "os.environ": lambda: os.environ.get("HOME"),
     "os.getpid()": os.getpid,
+    "os.getloadavg()": os.getloadavg,
+    "os.chdir()": lambda: os.chdir("."),
+    "Condition.wait()": lambda: threading.Event().wait(0),
     "open()": lambda: Path(os.devnull).open().close(),
     "os.stat()": lambda: Path("x").exists(),
     "os.listdir()": lambda: os.listdir("."),  # noqa: PTH208  The function itself is meant.

@@ -159,9 +159,28 @@ def _hook(enter: Callable[..., None], leave: Callable[..., None]) -> None:
 
 def _functions() -> dict[Any, tuple[str, str]]:
     """Functions written in C, and what to say of them; those that this platform does not have are left out."""
-    clocks = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
-    files = ("listdir", "scandir", "stat", "lstat", "open", "remove", "unlink", "rename", "replace", "mkdir", "rmdir")
-    machine = ("getcwd", "getpid", "getppid", "cpu_count", "uname", "putenv", "unsetenv")
+    clocks = tuple(
+        f"{clock}{unit}"
+        for clock in ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
+        for unit in ("", "_ns")
+    )
+    files = (
+        *("listdir", "scandir", "stat", "lstat", "access", "open", "remove", "unlink", "rename", "replace", "mkdir"),
+        *("rmdir", "chdir", "chmod", "link", "symlink", "readlink", "truncate", "utime"),
+    )
+    machine = (
+        "getcwd",
+        "getpid",
+        "getppid",
+        "getuid",
+        "getlogin",
+        "getloadavg",
+        "cpu_count",
+        "uname",
+        "times",
+        "putenv",
+        "unsetenv",
+    )
     processes = ("system", "fork", "forkpty", "posix_spawn", "execv", "execve", "kill", "waitpid")
     resolving = ("getaddrinfo", "gethostbyname", "gethostname")
     tables: tuple[tuple[Any, tuple[str, ...], str], ...] = (
@@ -201,6 +220,7 @@ def _codes() -> dict[CodeType, tuple[str, str]]:
         (type(os.environ).__len__, "os.environ", _ENVIRONMENT),
         (socket.socket.__init__, "socket.socket()", _FILES),
         (threading.Thread.start, "Thread.start()", _THREADS),
+        (threading.Condition.wait, "Condition.wait()", _THREADS),
         (subprocess.Popen.__init__, "subprocess.Popen()", _FILES),
     )
     return {function.__code__: (what, advice) for function, what, advice in table}
