@@ -16,7 +16,6 @@ MODULES = (
 _ABANDONED = "abandoned tasks: cleaned up at once here, and what they raise is not lost"
 _CANCEL_REASON = "cancel reasons: Cancelled carries none, the scope keeps it"
 _DETACH = "detached coroutines: a workflow's coroutine cannot leave its scheduler"
-_GARBAGE = "reference cycles: checks of Trio's own frames by gc.DEBUG_SAVEALL or gc.get_referrers"
 _INTERNAL = "Trio's internals: patches or breaks the run loop"
 _KI = "KeyboardInterrupt protection: signals never reach a workflow"
 _LOOSE = "strict_exception_groups=False: not offered"
@@ -27,7 +26,6 @@ _RUN_INTROSPECTION = "introspection of the run: root task, clock, statistics, sn
 _SYSTEM_TASK = "system tasks: not offered"
 _THREADS = "threads: a workflow has none"
 _TOKEN = "TrioToken: nothing enters a workflow but facts"
-_SLEEP_DATA = "custom_sleep_data: for waits only, and a checkpoint here is none"
 _WORDING = "wording: compares the exact text of a note that Trio adds to an exception"
 _XFAIL = "expected to fail in Trio, too"
 
@@ -57,7 +55,6 @@ EXCLUDED: dict[str, dict[str, str]] = {
         "test_asyncexitstack_nursery_misnest_cleanup": _ABANDONED,
         "test_error_in_run_loop": _INTERNAL,
         "test_broken_abort": _INTERNAL,
-        "test_Task_custom_sleep_data": _SLEEP_DATA,
         "test_internal_error_old_nursery_multiple_tasks": _INTERNAL,
         "test_nursery_collapse[False]": _LOOSE,
         **{
@@ -100,7 +97,6 @@ EXCLUDED: dict[str, dict[str, str]] = {
         "test_TrioToken_run_sync_soon_threaded_stress_test": _TOKEN,
         "test_TrioToken_run_sync_soon_massive_queue": _TOKEN,
         "test_TrioToken_run_sync_soon_late_crash": _TOKEN,
-        "test_Nursery_init": _PRIVATE,
         "test_Nursery_subclass": _PRIVATE,
         "test_CancelScope_subclass": _PRIVATE,
         "test_sniffio_integration": _RUN_INTROSPECTION,
@@ -108,7 +104,6 @@ EXCLUDED: dict[str, dict[str, str]] = {
         "test_detach_and_reattach_coroutine_object": _DETACH,
         "test_detached_coroutine_cancellation": _DETACH,
         "test_context_run_tb_frames": _INTERNAL,
-        "test_ki_protection_doesnt_leave_cyclic_garbage": _KI,
         "test_trio_context_detection": _THREADS,
     },
     "trio._tests.test_channel": {
