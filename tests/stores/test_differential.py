@@ -12,7 +12,8 @@ import pytest
 
 from wfactors.stores.memory import MemoryStore
 from wfactors.stores.sqlite import SqliteStore
-from wfactors.testing.differential import check_equal, never_seen
+from wfactors.testing import differential
+from wfactors.testing.differential import check_equal, check_until_all_seen, never_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +37,23 @@ def memory_and_sqlite(clock: ManualClock) -> Iterator[list[Store]]:
 
 def test_operations_reach_everything():
     """The sequences make every outcome that matters happen, else a green comparison would say nothing."""
-    assert never_seen(check_equal(memory_twice, examples=80, steps=60, seed=1)) == []
+    assert never_seen(check_until_all_seen(memory_twice, examples=80, steps=60, seed=1)) == []
+
+
+def test_it_goes_on_until_everything_was_seen(monkeypatch: pytest.MonkeyPatch):
+    """A few short sequences do not reach what is rare; round after round of them does, and the counts add up."""
+    monkeypatch.setattr(differential, "OUTCOMES", ("take_reply: something", "report: refused"))
+    one = check_equal(memory_twice, examples=2, steps=20, seed=1)
+    assert never_seen(one) != []
+    seen = check_until_all_seen(memory_twice, examples=2, steps=20, seed=1, rounds_max=200)
+    assert never_seen(seen) == []
+    assert seen.total() > one.total()
+
+
+def test_what_was_never_seen_makes_it_inconclusive():
+    """Equal all the same: nothing has been proved."""
+    with pytest.raises(AssertionError, match=r"inconclusive: in 2 rounds of 1 sequences never seen: \['join"):
+        check_until_all_seen(memory_twice, examples=1, rounds_max=2, steps=2, seed=1)
 
 
 def test_sqlite_equals_memory():

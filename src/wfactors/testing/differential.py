@@ -5,7 +5,16 @@ sequences, and on demand cuts a failing one down to its least. An operation is a
 numbers mean is decided when it runs, by looking at the oracle, so that most operations hit something that is there.
 
 A comparison that only ever failed to claim, find or commit would be green and prove nothing. So ``check_equal`` counts
-how operations ended and returns the counts, and ``never_seen`` says which of the outcomes that matter are missing.
+how operations ended and returns the counts, ``never_seen`` says which of the outcomes that matter are missing, and
+``check_until_all_seen`` goes on until none is::
+
+    @contextmanager
+    def stores(clock):
+        with tempfile.TemporaryDirectory() as folder:
+            yield [MemoryStore(clock), MyStore(Path(folder) / "store", clock=clock)]
+
+    def test_my_store_equals_memory():
+        check_until_all_seen(stores)
 """
 
 from __future__ import annotations
@@ -30,7 +39,7 @@ if TYPE_CHECKING:
 
     from wfactors.stores.base import Store
 
-__all__ = ["check_equal", "never_seen", "run_script"]
+__all__ = ["check_equal", "check_until_all_seen", "never_seen", "run_script"]
 
 Script = list[tuple[str, bytes]]
 """Operations by name, each with the numbers that decide what it does, one a byte."""
@@ -76,6 +85,37 @@ def check_equal(
         compare = hypothesis.seed(seed)(compare)
     compare()
     return seen
+
+
+def check_until_all_seen(
+    stores: Callable[[ManualClock], AbstractContextManager[Sequence[Store]]],
+    *,
+    examples: int = 50,
+    rounds_max: int = 20,
+    seed: int | None = None,
+    **options: Any,
+) -> Counter[str]:
+    """Compare stores until every operation has ended in every way that matters, so that green means something.
+
+    Args:
+        stores: As for ``check_equal``.
+        examples: How many sequences in a round; after each, it looks at what is missing.
+        rounds_max: How many rounds at most.
+        seed: Of the first round; None for others each time.
+        options: Others of ``check_equal``.
+
+    Returns:
+        How often each operation ended in each way.
+
+    Raises:
+        AssertionError: The stores differ; or it is inconclusive, since something never happened in all rounds.
+    """
+    seen: Counter[str] = Counter()
+    for number in range(rounds_max):
+        seen += check_equal(stores, examples=examples, seed=None if seed is None else seed + number, **options)
+        if not never_seen(seen):
+            return seen
+    raise AssertionError(f"inconclusive: in {rounds_max} rounds of {examples} sequences never seen: {never_seen(seen)}")
 
 
 def never_seen(seen: Counter[str]) -> list[str]:
