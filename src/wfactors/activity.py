@@ -22,7 +22,6 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, overload
 
 import attrs
-import trio
 
 from wfactors.errors import WorkflowMisuseError
 
@@ -112,6 +111,9 @@ def heartbeat(details: object = None) -> None:
         WorkflowMisuseError: Outside of an activity.
     """
     running = _running("heartbeat()")
+    # There is an engine then, so Trio is there; workflow code alone does not load it.
+    import trio  # noqa: PLC0415
+
     if trio.lowlevel.in_trio_run():
         running.beat(details)
         return

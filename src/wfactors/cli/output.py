@@ -4,18 +4,21 @@ Colours are the terminal's own sixteen, so they suit a light and a dark one; ``N
 colour stands beside a word or a sign that says the same.
 """
 
+# ruff: noqa: PLC0415 - a node has nothing to paint, as a rule
+
 from __future__ import annotations
 
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from wfactors.cli.text import safe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["STYLES", "error_console", "fitted", "out_console", "print_json", "status_text"]
 
@@ -52,6 +55,7 @@ def error_console() -> Console:
 
 
 def _console(*, is_error: bool) -> Console:
+    from rich.console import Console
 
     stream = sys.stderr if is_error else sys.stdout
     is_narrow = stream.isatty() or "COLUMNS" in os.environ
@@ -84,12 +88,16 @@ def print_json(value: Any) -> None:
 
 def status_text(status: str, parked: str | None = None) -> Text:
     """A status with its sign and its colour."""
+    from rich.text import Text
+
     word = "parked" if parked is not None and status == "open" else status
     return Text(f"{SIGNS[word]} {word}", style=STYLES[word])
 
 
 def print_problem(sentence: str, hint: str) -> None:
     """Say on standard error what is wrong and what to do next."""
+    from rich.text import Text
+
     text = Text("error: ", style="bold red")
     text.append(safe(sentence, keep_lines=True), style="not bold default")
     if hint:
@@ -99,6 +107,8 @@ def print_problem(sentence: str, hint: str) -> None:
 
 def print_note(sentence: str) -> None:
     """Say on standard error what is worth knowing."""
+    from rich.text import Text
+
     text = Text("note: ", style="yellow")
     text.append(safe(sentence, keep_lines=True), style="default")
     error_console().print(text, soft_wrap=True)
