@@ -84,6 +84,20 @@ def test_a_failure_is_made_small_and_repeats():
     assert again.value.schedule == schedule
 
 
+def test_another_result_than_in_plain_order_is_a_failure():
+    """What the test returns is compared; it is shrunk and repeats like any other failure."""
+
+    async def returns(tester) -> list[str]:
+        return await tester.run(collect)
+
+    with pytest.raises(ScheduleFailure, match="AssertionError: it returned .*, in plain order") as caught:
+        fuzz_schedules(returns, range(100), register=[put])
+    assert 1 == caught.value.schedule.count("=")
+    with pytest.raises(ScheduleFailure, match="it returned"):
+        fuzz_schedules(returns, schedule=caught.value.schedule, register=[put])
+    assert fuzz_schedules(returns, schedule="", register=[put]).traces == {}
+
+
 def test_a_schedule_that_passes_passes():
     assert fuzz_schedules(one_order, schedule="", register=[put]).traces == {}
 

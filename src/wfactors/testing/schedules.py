@@ -144,28 +144,30 @@ def fuzz_schedules(
     """Run ``test`` once in plain order and once for each seed.
 
     Args:
-        test: An async function. One that takes an argument gets a Tester; one that takes none opens its own.
+        test: An async function. One that takes an argument gets a Tester; one that takes none opens its own. What it
+            returns must be equal in every order.
         seeds: One order each.
         schedule: Run this schedule only: what a failure printed.
         options: Of ``open_tester``, for a test that takes a Tester.
 
     Raises:
-        ScheduleFailure: The test failed; shrunk to the smallest schedule.
+        ScheduleFailure: The test failed, or returned something else than in plain order; shrunk to the smallest
+            schedule under which it does.
         RuntimeError: The test is not deterministic: one seed ran in two ways.
     """
     body = _body(test, options)
-    if schedule is not None:
-        run = _Trial(body, Schedule(chosen=_parsed(schedule)))
-        run.raise_failure(test, None)
-        return FuzzReport({}, run.schedule.count)
     plain = _Trial(body, Schedule())
     plain.raise_failure(test, None)
+    if schedule is not None:
+        run = _Trial(body, Schedule(chosen=_parsed(schedule)), plain)
+        run.raise_failure(test, None)
+        return FuzzReport({}, run.schedule.count)
     traces: dict[int, str] = {}
     longest = plain.schedule.count
     for seed in seeds:
-        trial = _Trial(body, Schedule(Random(seed)))
+        trial = _Trial(body, Schedule(Random(seed)), plain)
         if trial.error is not None:
-            _shrunk(body, trial).raise_failure(test, seed)
+            _shrunk(body, trial, plain).raise_failure(test, seed)
         if not traces:
             again = _Trial(body, Schedule(Random(seed)))
             if again.schedule.trace() != trial.schedule.trace():
@@ -179,17 +181,20 @@ def fuzz_schedules(
 
 
 class _Trial:
-    """One run under one schedule, and how it ended."""
+    """One run under one schedule, and how it ended; with the plain one given, it must have returned the same."""
 
-    def __init__(self, body: Callable[[], Awaitable[Any]], schedule: Schedule) -> None:
+    def __init__(self, body: Callable[[], Awaitable[Any]], schedule: Schedule, plain: _Trial | None = None) -> None:
         self.schedule = schedule
+        self.value: Any = None
         self.error: BaseException | None = None
         # The simulator is much to import for those who only want a tester.
         from wfactors.testing.simulator.determinism import deterministic  # noqa: PLC0415
 
         with deterministic(0), _arranging(schedule):
             try:
-                run_in_virtual_time(body)
+                self.value = run_in_virtual_time(body)
+                if plain is not None and self.value != plain.value:
+                    self.error = AssertionError(f"it returned {self.value!r}, in plain order {plain.value!r}")
             except Exception as error:  # noqa: BLE001  It is what we look for.
                 self.error = error
 
@@ -209,7 +214,7 @@ class _Trial:
         raise ScheduleFailure("\n".join(lines), text, seed) from self.error
 
 
-def _shrunk(body: Callable[[], Awaitable[Any]], failed: _Trial) -> _Trial:
+def _shrunk(body: Callable[[], Awaitable[Any]], failed: _Trial, plain: _Trial) -> _Trial:
     """The same failure with as few decisions as can be found: parts of them are left out as long as it still fails."""
     best = failed
     trials = 0
@@ -218,7 +223,7 @@ def _shrunk(body: Callable[[], Awaitable[Any]], failed: _Trial) -> _Trial:
         entries = list(best.schedule.taken.items())
         for start in range(0, len(entries), size):
             trials += 1
-            trial = _Trial(body, Schedule(chosen=dict(entries[:start] + entries[start + size :])))
+            trial = _Trial(body, Schedule(chosen=dict(entries[:start] + entries[start + size :])), plain)
             if type(trial.error) is type(failed.error) and len(trial.schedule.taken) < len(best.schedule.taken):
                 best = trial
                 break
