@@ -6,7 +6,10 @@ import functools
 import inspect
 import os
 import random
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,3 +81,16 @@ def sigint() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def nobodys_folder() -> Iterator[Path]:
+    """A folder, while the process is somebody whom permissions bind; root may write to any file."""
+    nobody, before = 65534, os.geteuid()
+    folder = Path(tempfile.mkdtemp(prefix="wfactors-nobody-"))
+    if before == 0:
+        os.chown(folder, nobody, -1)
+        os.seteuid(nobody)
+    yield folder
+    os.seteuid(before)
+    shutil.rmtree(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -74,10 +73,9 @@ async def test_a_full_disk_holds_the_engine_up_and_no_more(
     assert [] == audit(dump, application=Application(registry=Registry(REGISTER), data=DataPort()))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_read_only_file_is_refused_at_the_start(tmp_path: Path) -> None:
-    """StoreFull or StoreUnavailable that says what to do, before anything runs."""
-    path = tmp_path / "store.db"
+async def test_a_read_only_file_is_refused_at_the_start(nobodys_folder: Path) -> None:
+    """StoreUnavailable that says what to do, before anything runs."""
+    path = nobodys_folder / "store.db"
     async with wf.open_engine(wf.SqliteStore(path), register=REGISTER):
         pass
     path.chmod(0o444)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +135,8 @@ async def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         assert await store.find("order-i1") is not None
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any file")
-async def test_a_file_without_permission_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
+async def test_a_file_without_permission_is_told(nobodys_folder: Path) -> None:
+    path = nobodys_folder / "store.db"
     path.touch()
     path.chmod(0)
     with pytest.raises(StoreUnavailable, match="no permission"):

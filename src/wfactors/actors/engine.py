@@ -144,7 +144,7 @@ async def open_engine(
     queues = _checked_queues(queues)
     if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1:
         raise ValueError(f"partitions must be 1 or more, not {partitions!r}")
-    grace_seconds = seconds(grace, "grace") or math.inf if grace else 0.0
+    grace_seconds = 0.0 if not grace else seconds(grace, "grace") or math.inf
     retention_seconds = seconds(retention, "retention")
     checked_share = share_of(replay_check)
     data = DataPort(converter, codecs, limits.payload_bytes, retired_codecs)
@@ -253,11 +253,17 @@ def _checked_queues(queues: Sequence[str]) -> Sequence[str]:
 
 @contextmanager
 def _unwrapping() -> Iterator[Any]:
-    """Let an exception of the user's block through as it was raised, not wrapped in the groups of our nurseries."""
+    """Let an exception of the user's block, or one from before it, through as it was raised.
+
+    Not wrapped in the groups of our nurseries.
+    """
     raised: list[BaseException] = []
+    has_begun = False
 
     @contextmanager
     def body() -> Iterator[None]:
+        nonlocal has_begun
+        has_begun = True
         try:
             yield
         except BaseException as error:
@@ -270,6 +276,6 @@ def _unwrapping() -> Iterator[Any]:
         leaf: BaseException = group
         while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
             leaf = leaf.exceptions[0]
-        if raised and leaf is raised[0]:
+        if not has_begun or (raised and leaf is raised[0]):
             raise leaf from leaf.__cause__
         raise

@@ -25,7 +25,7 @@ from wfactors.actors.partition import Partition, PartitionContext
 from wfactors.actors.replay_check import ReplayCheck
 from wfactors.actors.supervisor import keep_running
 from wfactors.actors.watchdog import Watchdog
-from wfactors.errors import LeaseLost, StoreCorrupt, StoreUnavailable
+from wfactors.errors import LeaseLost, StoreCorrupt, StoreFull, StoreUnavailable
 from wfactors.model.ids import PartitionId
 from wfactors.model.limits import Limits
 from wfactors.model.records import Lease, NodeRow
@@ -79,6 +79,7 @@ class Node:
         self._session = trio.CancelScope()
         # By partition and instance: why it is parked instead of run by the partition's next owner here.
         self._condemned: dict[str, dict[str, str]] = {}
+        self._has_joined = False
         self._valid_until = math.inf
         self._is_stopping = False
         self.replay_check = settings.replay_check
@@ -187,7 +188,10 @@ class Node:
             workflows=sorted(registry.workflows),
         )
         asked_at = trio.current_time()
-        await _patiently(partial(settings.store.join, row, settings.lease_seconds))
+        join = partial(settings.store.join, row, settings.lease_seconds)
+        # Whoever opens an engine is told of a store that takes no writes; a node that was there waits for better times.
+        await _patiently(join, but_not=() if self._has_joined else StoreFull)
+        self._has_joined = True
         self._valid_until = asked_at + settings.lease_seconds
 
     async def _keep_lease(self) -> None:
@@ -314,12 +318,14 @@ def _started(task_status: trio.TaskStatus[None]) -> None:
         return
 
 
-async def _patiently(operation: Callable[[], Awaitable[T]]) -> T:
-    """Ask the store until it answers."""
+async def _patiently(operation: Callable[[], Awaitable[T]], but_not: type[StoreFull] | tuple[()] = ()) -> T:
+    """Ask the store until it answers; what is ``but_not`` to be waited for is raised."""
     delay = _RETRY_SECONDS
     while True:
         try:
             return await operation()
+        except but_not:
+            raise
         except StoreUnavailable as error:
             _log.warning("the store does not answer, asking again in %.2f s: %s", delay, error)
             await trio.sleep(delay)

@@ -155,7 +155,9 @@ def _check_path(path: str) -> None:
         raise StoreUnavailable(f"{path}: the folder {folder} does not exist: create it, or choose another path")
     if is_folder:
         raise StoreUnavailable(f"{path} is a folder: name a file inside it")
-    if not os.access(path if is_there else folder, os.R_OK | (0 if is_there else os.W_OK)):
+    is_effective = os.access in os.supports_effective_ids
+    mode = os.R_OK if is_there else os.R_OK | os.W_OK
+    if not os.access(path if is_there else folder, mode, effective_ids=is_effective):
         what = "this file" if is_there else f"the folder {folder}"
         raise StoreUnavailable(f"{path}: no permission to use {what}: change its owner or mode, or choose another path")
 
