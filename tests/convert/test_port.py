@@ -172,3 +172,18 @@ def test_stored_form():
 
     assert port.args_to_payload(CHARGE, (ORDER, 5), {}) == b'[{"lines":[{"price":"1"}]},5]'
     assert port.args_to_payload(CHARGE, (Order([]),), {"key": None}) == b'{"args":[{"lines":[]}],"kwargs":{"key":null}}'
+
+
+@pytest.mark.parametrize("stored", [b"5", b"[1]", b'"text"'])
+def test_attributes_that_are_no_object(stored: bytes) -> None:
+    """What is stored may be damaged: it is told, not shown as something else."""
+    with pytest.raises(ConversionError, match="the attributes: are .*, not an object"):
+        DataPort().attributes_from_payload(Payload(stored))
+
+
+def test_what_a_missing_codec_conceals_is_compared_as_it_is() -> None:
+    """Two payloads may differ and mean the same; without the key nobody can tell."""
+    sealed = Payload(b'{"$codecs":["x"],"data":""}')
+    assert bytes(sealed) == DataPort().plain(sealed)
+    zipped = Payload(DataPort(codecs=[ZlibCodec()]).to_payload("a" * 1000))
+    assert b'"' + b"a" * 1000 + b'"' == DataPort(retired_codecs=[ZlibCodec()]).plain(zipped)

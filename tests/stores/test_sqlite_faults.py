@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ import trio
 from tests.stores.sqlite_kit import another_process
 from wfactors.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable, StoreVersionError
 from wfactors.model.records import InstanceFilter, Reply, TaskKey
+from wfactors.stores import sqlite_connection
 from wfactors.stores.base import TaskReport
 from wfactors.stores.sql.tables import EVENTS, HEADERS, INBOX, TASKS, Table
 from wfactors.stores.sqlite import SqliteStore
@@ -152,6 +155,57 @@ async def test_a_path_that_cannot_be_is_told(tmp_path: Path, name: str, words: s
     with pytest.raises(StoreUnavailable, match=words):
         async with sqlite_store(tmp_path / name).open():
             pass
+
+
+async def test_a_folder_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may be allowed everything, so the system's answer is made up."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StoreUnavailable, match="no permission to use the folder"):
+        async with sqlite_store(tmp_path / "store.db").open():
+            pass
+    (tmp_path / "there.db").touch()
+    with pytest.raises(StoreUnavailable, match="no permission to use this file"):
+        async with sqlite_store(tmp_path / "there.db").open():
+            pass
+
+
+async def test_an_sqlite_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the release that would do."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(StoreUnavailable, match="wfactors needs 3.35.0 or later"):
+        async with sqlite_store(tmp_path / "store.db").open():
+            pass
+
+
+def test_a_file_system_without_a_write_ahead_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says which mode it took instead; a database in memory has none either."""
+    monkeypatch.setattr(sqlite_connection, "_OPEN_ATTEMPTS", 2)
+    with (
+        closing(sqlite3.connect(":memory:")) as connection,
+        pytest.raises(StoreUnavailable, match="put the database on a local disk"),
+    ):
+        sqlite_connection._use_write_ahead_log(connection)
+
+
+def test_another_process_that_opens_the_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite does not wait by itself while a write-ahead log is begun; one that never ends is told."""
+    monkeypatch.setattr(sqlite_connection, "_OPEN_ATTEMPTS", 2)
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path)) as other, closing(sqlite3.connect(path, timeout=0)) as connection:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            sqlite_connection._use_write_ahead_log(connection)
+
+        class Leaving(threading.Event):
+            """The pause between two attempts, in which the other process comes to its end."""
+
+            def wait(self, timeout: float | None = None) -> bool:
+                other.rollback()
+                return True
+
+        monkeypatch.setattr(threading, "Event", Leaving)
+        sqlite_connection._use_write_ahead_log(connection)
+        assert [("wal",)] == connection.execute("PRAGMA journal_mode").fetchall()
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:

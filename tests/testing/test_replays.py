@@ -18,7 +18,7 @@ from wfactors.testing import (
     run_in_virtual_time,
     save_history,
 )
-from wfactors.testing.replays import encode_history
+from wfactors.testing.replays import encode_history, explain
 
 pytest_plugins = ["pytester"]
 
@@ -174,3 +174,27 @@ async def test_encrypted_payloads_are_compared_decrypted(autojump_clock):
     assert_replays(history, trip, strict=True, codecs=codecs)
     with pytest.raises(AssertionError, match=r"with \[4\]"):
         assert_replays(history, trip_with_more, strict=True, codecs=codecs)
+
+
+async def test_what_has_not_begun_is_no_history(tester):
+    """Started for later, or cancelled before it began: there is nothing to compare."""
+    tester.register(count)
+    await tester.run(trip, 1, id="done")
+    waiting = await tester.start(trip, 2, id="later", delay=3600)
+    refused = await tester.start(trip, 3, id="never", delay=3600)
+    await refused.cancel()
+    with pytest.raises(wf.WorkflowCancelled):
+        await tester.result(refused)
+    assert [] == await waiting.history()
+    await assert_replays(waiting, trip)
+    assert await assert_store_replays(tester.store, trip) == 1
+
+
+def test_a_difference_of_which_little_is_known():
+    """Without the history and the place there are still both sides."""
+    error = wf.NonDeterminismError(4, "call 0: activity 'a'", None, "")
+    assert (
+        "  at event 4 the history and the code differ:\n"
+        "    history has:  call 0: activity 'a'\n"
+        "    the code did: nothing more"
+    ) == explain(error)

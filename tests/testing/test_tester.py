@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -385,3 +386,62 @@ async def test_a_workflow_on_a_queue_of_its_own_runs(tester):
         return wf.info().queue
 
     assert await tester.run(nightly) == "night"
+
+
+async def test_a_workflow_that_is_registered_may_be_faked(tester):
+    """The fake comes first, for workflows and for activities."""
+    tester.register(deliver, double)
+    tester.fake(deliver, returns="by hand")
+    tester.fake(double, returns=7)
+    assert await tester.run(shop, "hat") == "by hand"
+    assert await tester.run(month) == 30 * 7
+
+
+async def test_a_workflow_may_be_started_by_its_name(tester):
+    """As a client of another program would."""
+    tester.register(approval)
+    tester.after(1, tester.signal, "a", "approve", "yes")
+    assert await tester.run("approval", id="a") == "yes"
+
+
+async def test_settling_waits_for_threads(tester):
+    """What they bring is still of this moment."""
+    gate = threading.Event()
+
+    @wf.activity
+    def gated() -> str:
+        assert gate.wait(timeout=30)
+        return "through"
+
+    @wf.workflow
+    async def through() -> str:
+        return await gated()
+
+    tester.register(gated)
+    handle = await tester.start(through)
+    before = tester.now
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tester.settle)
+        with trio.fail_after(3600):
+            while not tester.hold.is_held:
+                await trio.lowlevel.checkpoint()
+        gate.set()
+    assert (await handle.describe()).status == "completed"
+    assert tester.now == before
+
+
+async def test_who_waits_for_what_names_no_activity_that_is_known(tester):
+    """Only an activity that nobody knows is worth a line of advice."""
+    tester.fake(charge, returns="receipt", delay=3600)
+    await tester.start(pay, "visa", id="p")
+    await tester.sleep(1)
+    told = await tester.describe()
+    assert "waits for activity charge" in told
+    assert "nobody knows" not in told
+
+
+def test_calls_written_by_hand_are_compared_as_they_are():
+    """Nobody knows the signature, so a keyword is no position; nor is a call anything else."""
+    assert call(1, b=2) == call(1, b=2)
+    assert call(1, b=2) != call(1, 2)
+    assert call(1) != (1,)
