@@ -69,6 +69,24 @@ async def test_many_partitions_of_each_queue(backend, autojump_clock, partitions
     assert len(used) > 3
 
 
+@wf.workflow
+async def descends(generations: int) -> None:
+    if generations:
+        await descends(generations - 1)
+
+
+async def test_a_tree_lives_in_one_partition(backend, autojump_clock) -> None:
+    """Children of all generations are where their root is, so that what they say to each other needs no commit."""
+    store = backend.store()
+    async with backend.engine(descends, store=store, partitions=7) as engine:
+        for number in range(10):
+            await engine.run(descends, 3, id=f"root {number}")
+        headers = (await store.dump())["headers"]
+    partitions = {(header["root_id"], header["partition"]) for header in headers}
+    assert (40, 10) == (len(headers), len(partitions))
+    assert 1 < len({partition for _, partition in partitions})
+
+
 async def test_what_starts_goes_to_the_first_queue_of_the_engine(backend, autojump_clock) -> None:
     """Unless the workflow or the call names one."""
     async with backend.engine(places, shop, where, on_gpu, queues=["gpu", "other", "shop"]) as engine:

@@ -247,6 +247,22 @@ async def test_an_update_of_a_workflow_that_ends_meanwhile(backend, autojump_clo
         assert [Item("pear", 4)] == await handle.result()
 
 
+async def test_an_update_of_a_workflow_that_is_terminated_meanwhile(backend, autojump_clock) -> None:
+    """None of its code runs any more, and its caller is told."""
+    async with backend.engine(cart, price_of) as engine:
+        handle = await engine.start(cart, 1)
+
+        async def linger() -> None:
+            with pytest.raises(wf.WorkflowClosed):
+                await handle.update("lingers")
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(linger)
+                await trio.sleep(1)
+                await handle.terminate()
+
+
 async def test_many_updates_at_once_are_each_run_once(backend, autojump_clock, limits) -> None:
     """Fifty callers, fifty different results."""
     async with backend.engine(cart, price_of, limits=limits) as engine:
