@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 
 import pytest
@@ -21,8 +22,8 @@ def spin(seconds: float) -> None:
 def run_turn(watchdog: Watchdog, function, *args) -> str | None:
     """One turn as the partition runs it: the stack if it was interrupted."""
     stack = None
-    watchdog.begin("order-1")
     try:
+        watchdog.begin("order-1")
         function(*args)
     except TurnInterrupted:
         stack = "caught"
@@ -74,6 +75,37 @@ def test_turns_after_an_interrupted_one_are_not_struck() -> None:
     with watchdog.watching():
         assert run_turn(watchdog, spin, 60) is not None
         assert [None] * 100 == [run_turn(watchdog, spin, 0.001) for _ in range(100)]
+
+
+def test_time_in_which_the_process_stood_still_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that was under way when the process was stopped for long is not to blame."""
+    stopped = 0.0
+    real = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + stopped)
+    watchdog = Watchdog(warning_seconds=0.1, seconds_max=5)
+
+    def turn() -> None:
+        nonlocal stopped
+        time.sleep(0.6)
+        stopped = 1_000.0
+        time.sleep(0.6)
+
+    with watchdog.watching():
+        assert run_turn(watchdog, turn) is None
+
+
+def test_work_counts_although_the_watchdog_could_not_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call into C that keeps the interpreter to itself holds the loop; one that sleeps lets the watchdog look."""
+    monkeypatch.setattr("wfactors.actors.watchdog._LOOK_SECONDS", 0.01)
+    watchdog = Watchdog(10, 10)
+    watchdog._thread_id = threading.get_ident()
+    watchdog._passed()
+    time.sleep(0.2)
+    assert watchdog._passed() <= 0.02
+    began = time.thread_time()
+    while time.thread_time() < began + 0.2:
+        sum(range(1_000_000))
+    assert watchdog._passed() > 0.15
 
 
 def test_an_interrupt_leaves_traced_code_running() -> None:

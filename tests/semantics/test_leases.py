@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 import wfactors as wf
@@ -38,3 +39,14 @@ async def test_an_engine_that_loses_its_lease_before_it_is_ready_becomes_ready(a
         async with wf.open_engine(store, register=[answers], clock=clock, lease=3) as engine:
             assert 42 == await engine.run(answers)
     assert store.has_lost
+
+
+async def test_a_turn_may_not_outlast_the_lease(autojump_clock) -> None:
+    """Such an engine does not open; without a lease any limit is right."""
+    limits = wf.Limits(turn_seconds_max=8)
+    clock = VirtualClock(autojump_clock)
+    with pytest.raises(ValueError, match="half the lease"):
+        async with wf.open_engine(wf.MemoryStore(clock=clock.now), clock=clock, limits=limits, lease=10):
+            pass
+    async with wf.open_engine(register=[answers], clock=clock, limits=limits) as engine:
+        assert 42 == await engine.run(answers)

@@ -40,8 +40,9 @@ class AuthorCode:
         """
         watchdog, guard = self._watchdog, self._guard
         stack: str | None = None
-        watchdog.begin(subject)
         try:
+            # Inside: from its last statement on, an interrupt may strike.
+            watchdog.begin(subject)
             guard.__enter__()
             return function()
         except TurnInterrupted:

@@ -150,7 +150,7 @@ async def open_engine(
     data = DataPort(converter, codecs, limits.payload_bytes, retired_codecs)
     opened = open_store_from_url(store) if isinstance(store, str) else store
     lease_seconds = seconds(lease, "lease") or (math.inf if isinstance(opened, MemoryStore) else LEASE_SECONDS)
-    watchdog = Watchdog(limits.turn_warning_seconds, limits.turn_seconds_max)
+    watchdog = Watchdog(limits.turn_warning_seconds, limits.turn_limit(lease_seconds))
     settings = NodeSettings(
         store=opened,
         clock=clock,

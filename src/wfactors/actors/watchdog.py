@@ -4,6 +4,9 @@ While author code holds the loop, nothing on the loop can act, so this needs a t
 ``Watchdog.watching()``. It looks twice a second whether the same turn still runs. After ``warning_seconds`` it logs the
 stack; after ``seconds_max`` it raises ``TurnInterrupted`` in the loop's thread, again and again until the turn ends
 (author code may catch it). A call that blocks in C is interrupted when it returns to Python.
+
+While the whole process stands still (stopped, swapped out, its machine paused) no turn is to blame: such time does not
+count. It shows by this thread not looking, and the loop's thread using no processor.
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ class Watchdog:
         self._subject: str | None = None
         self._has_interrupted = False
         self._stack = ""
+        self._looked_at = 0.0
+        self._worked = 0.0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -103,13 +108,14 @@ class Watchdog:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnInterrupted))
 
     def _run(self) -> None:
-        seen, since, has_warned = 0, 0.0, False
+        seen, elapsed, has_warned = 0, 0.0, False
+        self._passed()
         while not self._stop.wait(_LOOK_SECONDS):
-            turn, subject = self._turn, self._subject
+            passed, turn, subject = self._passed(), self._turn, self._subject
             if subject is None or turn != seen:
-                seen, since, has_warned = turn, time.monotonic(), False
+                seen, elapsed, has_warned = turn, 0.0, False
                 continue
-            elapsed = time.monotonic() - since
+            elapsed += passed
             if elapsed >= self._seconds_max:
                 self._interrupt(turn)
             elif elapsed >= self._warning_seconds and not has_warned:
@@ -121,6 +127,19 @@ class Watchdog:
                     self._seconds_max,
                     self._read_stack(),
                 )
+
+    def _passed(self) -> float:
+        """The seconds since the last look in which a turn could have gone on."""
+        now, worked = time.monotonic(), self._processor_seconds()
+        passed = min(now - self._looked_at, max(2 * _LOOK_SECONDS, worked - self._worked))
+        self._looked_at, self._worked = now, worked
+        return passed
+
+    def _processor_seconds(self) -> float:
+        """What the loop's thread has used of the processor; where nobody can tell, it counts as busy all the time."""
+        if not hasattr(time, "pthread_getcpuclockid"):  # pragma: no cover - macOS, Windows
+            return time.monotonic()
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread_id))
 
     def _interrupt(self, turn: int) -> None:
         if not self._lock.acquire(timeout=_LOOK_SECONDS):

@@ -10,6 +10,9 @@ import attrs
 
 __all__ = ["Limits"]
 
+_TURN_SECONDS_LEAST = 2.0
+_TURN_SECONDS_MOST = 30.0
+
 
 def _count(least: int) -> Callable[[object, attrs.Attribute[int], int], None]:
     def check(_: object, attribute: attrs.Attribute[int], value: Any) -> None:
@@ -48,7 +51,9 @@ class Limits:
         history_events_max: Events at which the run fails with HistoryTooLong.
         payload_bytes: Size of one argument list, result or signal, once converted.
         turn_warning_seconds: How long a step of a workflow may block the loop before the log warns.
-        turn_seconds_max: When it is interrupted and the workflow parked.
+        turn_seconds_max: When it is interrupted and the workflow parked; ``math.inf`` for never. It must not be more
+            than half the lease of the engine, which cannot be renewed meanwhile. If it is not given it is that half,
+            but 2 seconds or more and 30 or less.
 
     Raises:
         ValueError: A number makes no sense.
@@ -64,7 +69,7 @@ class Limits:
     history_events_max: int = attrs.field(default=50_000, validator=_count(1))
     payload_bytes: int = attrs.field(default=2 * 2**20, validator=_count(1))
     turn_warning_seconds: float = attrs.field(default=2.0, validator=_seconds)
-    turn_seconds_max: float = attrs.field(default=30.0, validator=_seconds)
+    turn_seconds_max: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
 
     def __attrs_post_init__(self) -> None:
         if self.history_events_warning > self.history_events_max:
@@ -72,8 +77,27 @@ class Limits:
                 f"Limits(history_events_warning={self.history_events_warning}) is above "
                 f"history_events_max={self.history_events_max}"
             )
-        if self.turn_warning_seconds > self.turn_seconds_max:
+        if self.turn_seconds_max is not None and self.turn_warning_seconds > self.turn_seconds_max:
             raise ValueError(
                 f"Limits(turn_warning_seconds={self.turn_warning_seconds}) is above "
                 f"turn_seconds_max={self.turn_seconds_max}"
             )
+
+    def turn_limit(self, lease_seconds: float) -> float:
+        """After how many seconds an engine with this lease interrupts a turn.
+
+        A turn holds up the renewal of the lease, which is asked for each third of it. The half leaves time for that.
+
+        Raises:
+            ValueError: ``turn_seconds_max`` was given, and is more than half the lease.
+        """
+        most = lease_seconds / 2
+        if self.turn_seconds_max is None:
+            return min(max(most, _TURN_SECONDS_LEAST), _TURN_SECONDS_MOST)
+        if most < self.turn_seconds_max < math.inf:
+            raise ValueError(
+                f"Limits(turn_seconds_max={self.turn_seconds_max:g}) is above half the lease of {lease_seconds:g} s: "
+                f"a busy workflow would cost the engine its lease before it is interrupted. Give a lease of "
+                f"{2 * self.turn_seconds_max:g} s or more, or a limit of {most:g} s or less"
+            )
+        return self.turn_seconds_max

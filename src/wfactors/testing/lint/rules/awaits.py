@@ -124,8 +124,8 @@ BUSY_LOOP = Rule(
     severity=Severity.WARNING,
     in_queries=True,
     summary="A loop without an end has no await in it.",
-    why="Nothing else on the node runs while it does, so nothing can ever end it; after 30 seconds the turn is "
-    "interrupted and the workflow parked.",
+    why="Nothing else on the node runs while it does, so nothing can ever end it; after half the lease (5 "
+    "seconds) the turn is interrupted and the workflow parked.",
     instead="Wait for what the loop is waiting for: `await wf.wait_until(lambda: ready)`, a signal, `wf.sleep`.",
     bad="""
 import wfactors as wf

@@ -361,7 +361,7 @@ async def wait() -> None:
         in_queries=True,
         summary="A workflow blocks the loop: it sleeps, waits for a person, a signal or a process.",
         why="All workflows of a node share one loop. While one of them blocks, no other goes on, no timer fires and "
-        "no activity starts; after 30 seconds the turn is interrupted and the workflow parked.",
+        "no activity starts; after half the lease (5 seconds) the turn is interrupted and the workflow parked.",
         instead="`await wf.sleep(...)` takes no resources, for days. A person's answer is a signal: `await "
         'wf.signals("answer", str).receive()`. Everything else is an activity.',
         bad="""
