@@ -368,6 +368,41 @@ async def test_a_parked_workflow_says_why(tester):
         await tester.run(stuck)
 
 
+async def test_a_workflow_that_waits_for_ever_shows_its_lines(tester):
+    """Of a signal that never comes nothing is in the store; the code that waits for it is shown, task by task."""
+
+    async def patient() -> None:
+        await wf.signals("never", str).receive()
+
+    @wf.workflow
+    async def waits() -> None:
+        async with wf.open_nursery() as nursery:
+            nursery.start_soon(patient)
+            await wf.sleep_forever()
+
+    with pytest.raises(AssertionError, match="'w' will never end") as caught:
+        await tester.run(waits, id="w")
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "  w (waits)"
+    assert lines[3::2] == ["      await wf.sleep_forever()", '      await wf.signals("never", str).receive()']
+    places = [line.partition(".py:")[2].rpartition("<locals>.")[2] for line in lines[2::2]]
+    assert places == ["waits", "patient"]
+
+
+async def test_the_description_survives_code_that_does_not_replay(tester):
+    """It says so in the place of the lines."""
+    turns = iter(range(100))
+
+    @wf.workflow
+    async def moody() -> None:
+        await wf.sleep(next(turns) + 1)
+        await wf.signals("never", str).receive()
+
+    await tester.start(moody, id="m")
+    await tester.sleep(60)
+    assert "  m (moody)\n    where in its code is not known: at event 1 the history" in await tester.describe()
+
+
 async def test_nothing_open_is_said_so(tester):
     assert await tester.describe() == "  no workflow is open"
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import attrs
 import trio
@@ -34,6 +34,9 @@ from wfactors.registry import Registry, Workflow
 from wfactors.stores.base import Store
 from wfactors.workflow import Application, open_run
 
+if TYPE_CHECKING:
+    from wfactors.kernel.run import Run
+
 __all__ = [
     "Recording",
     "assert_replays",
@@ -41,6 +44,7 @@ __all__ = [
     "encode_history",
     "explain",
     "histories_in",
+    "lines_waiting",
     "read_history",
     "replay",
     "save_history",
@@ -48,6 +52,7 @@ __all__ = [
 
 _AROUND = 3
 _TEXT_MAX = 160
+_PACKAGE = __file__.removesuffix("testing/replays.py")
 
 
 # --- Histories as files ----------------------------------------------------------------------------------------------
@@ -125,6 +130,23 @@ def replay(events: Sequence[Event], application: Application, *, is_strict: bool
         UnknownWorkflow: It is not registered.
         ValueError: This is not the history of a run.
     """
+    with _replayed(events, application, is_strict=is_strict):
+        pass
+
+
+def lines_waiting(events: Sequence[Event], application: Application) -> list[str]:
+    """Where the author's code waits after all of these events: for each task the way there, with the source."""
+    found: list[str] = []
+    with _replayed(events, application) as run:
+        for stack in run.stacks():
+            for frame in stack.frames:
+                if not frame.file.startswith(_PACKAGE):
+                    found += _with_source(f"{frame.file}:{frame.line} {frame.function}")
+    return found
+
+
+@contextmanager
+def _replayed(events: Sequence[Event], application: Application, *, is_strict: bool = False) -> Iterator[Run]:
     first = events[0] if events else None
     if not isinstance(first, RunStarted):
         words = "it does not begin with RunStarted" if events else "it is empty"
@@ -139,6 +161,7 @@ def replay(events: Sequence[Event], application: Application, *, is_strict: bool
         for fact, decisions in turns_of(list(events)):
             with guard:
                 run.feed(fact, decisions)
+        yield run
     finally:
         with guard:
             run.close()

@@ -27,6 +27,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from wfactors.actors.engine import Engine, open_engine
 from wfactors.client import Handle
+from wfactors.errors import NonDeterminismError
 from wfactors.model.options import seconds
 from wfactors.model.status import Status
 from wfactors.registry import Activity, Registry, Workflow
@@ -46,6 +47,7 @@ from wfactors.testing.fakes import (
     recorded_activity,
     recorded_workflow,
 )
+from wfactors.testing.replays import lines_waiting
 from wfactors.testing.sanitizer import assert_no_difference
 
 __all__ = ["LIMIT_SECONDS", "Tester", "current_mock_clock", "open_tester", "run_in_virtual_time"]
@@ -331,7 +333,7 @@ class Tester:
         await self.engine()
 
     async def describe(self) -> str:
-        """Where each open workflow stands and what it waits for, in words."""
+        """Where each open workflow stands and what it waits for: in words, and the lines of its code."""
         engine = await self.engine()
         lines = []
         async for item in engine.list(status=Status.OPEN):
@@ -339,8 +341,17 @@ class Tester:
             found = await handle.describe()
             lines.append(f"  {item.id} ({item.workflow}){'' if item.parked is None else f', parked: {item.parked}'}")
             lines.extend(f"    waits for {words}" for words in found.waits_for)
+            if item.parked is None:
+                lines.extend(await self._lines_waiting(handle))
             lines.extend(self._unknown(task.activity) for task in found.activities)
         return "\n".join(line for line in lines if line) or "  no workflow is open"
+
+    async def _lines_waiting(self, handle: Handle[Any]) -> list[str]:
+        application = (await self.engine())._node._settings.application  # noqa: SLF001  Its own kit.
+        try:
+            return lines_waiting(await handle.history(), application)
+        except (NonDeterminismError, ValueError) as error:
+            return [f"    where in its code is not known: {error}"]
 
     def _unknown(self, activity: str) -> str:
         if ("activity", activity) in self._known:
