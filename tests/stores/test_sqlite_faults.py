@@ -159,9 +159,10 @@ async def test_a_path_that_cannot_be_is_told(tmp_path: Path, name: str, words: s
 
 async def test_a_folder_without_permission_is_told(nobodys_folder: Path) -> None:
     """A database needs files beside it, so being allowed to read is not enough."""
-    nobodys_folder.chmod(0o500)
+    path = nobodys_folder / "store.db"
+    path.parent.chmod(0o500)
     with pytest.raises(StoreUnavailable, match="no permission to use the folder"):
-        async with sqlite_store(nobodys_folder / "store.db").open():
+        async with sqlite_store(path).open():
             pass
 
 
