@@ -401,11 +401,33 @@ def test_busy_loops(body, expected_codes) -> None:
         ("except Exception:\n    pass", []),
         ("except wf.Cancelled:\n    raise\nexcept BaseException:\n    pass", []),
         ("finally:\n    pass", []),
+        ("finally:\n    return", ["WF116"]),
+        ("except ValueError:\n    pass\nfinally:\n    if x:\n        with x:\n            return 1", ["WF116"]),
+        ("finally:\n    for y in [1]:\n        if y:\n            break\n        continue", []),
+        ("finally:\n    for y in [1]:\n        return", ["WF116"]),
+        ("finally:\n    def f():\n        return 1", []),
+        ("finally:\n    f = lambda: 1", []),
+        ("except:\n    pass\nfinally:\n    return", ["WF116", "WF115"]),
     ],
 )
 def test_clauses_that_catch_cancellation(clause, expected_codes) -> None:
     """And do not raise it again."""
-    assert expected_codes == codes(f"try:\n    await act()\n{clause}")
+    assert sorted(expected_codes) == sorted(codes(f"try:\n    await act()\n{clause}"))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected_codes"),
+    [
+        ("continue", ["WF116"]),
+        ("break", ["WF116"]),
+        ("for z in [1]:\n            pass\n        else:\n            break", ["WF116"]),
+        ("while z:\n            break", []),
+    ],
+)
+def test_a_finally_clause_that_leaves_a_loop(body, expected_codes) -> None:
+    """Only the loop around the clause; one inside of it may be left as ever."""
+    loop = f"for y in [1]:\n    try:\n        await act()\n    finally:\n        {body}"
+    assert expected_codes == codes(loop)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from wfactors.testing.lint.rules.awaits import own_nodes
 from wfactors.testing.lint.rules.base import Context, Hit, Rule
@@ -69,10 +69,11 @@ SUPPRESSED = Rule(
     code="WF116",
     name="cancellation-suppressed",
     in_queries=True,
-    summary="`contextlib.suppress` is given cancellation.",
-    why="It swallows `wf.Cancelled` like an except clause that does not raise again: see [WF115](WF115.md).",
-    instead="Suppress the exceptions that you expect. To go on after a cancellation of your own, use a scope: `with "
-    "wf.move_on_after(60):`, or `wf.CancelScope()` and its `cancel()`.",
+    summary="`contextlib.suppress` is given cancellation, or a `finally` clause is left by `return`, `break` or "
+    "`continue`.",
+    why="Both swallow `wf.Cancelled` like an except clause that does not raise again: see [WF115](WF115.md).",
+    instead="Suppress the exceptions that you expect, and return after the `try` statement. To go on after a "
+    "cancellation of your own, use a scope: `with wf.move_on_after(60):`, or `wf.CancelScope()` and its `cancel()`.",
     bad="""
 from contextlib import suppress
 
@@ -84,10 +85,15 @@ async def ship() -> None: ...
 
 
 @wf.workflow
-async def deliver() -> None:
+async def deliver() -> str:
     with suppress(BaseException):
 #        ^ WF116
         await ship()
+    try:
+        await ship()
+    finally:
+        return "done"
+#       ^ WF116
 """,
     good="""
 from contextlib import suppress
@@ -115,8 +121,13 @@ _CAUGHT_NAMES = {
 
 
 def check_handlers(node: ast.AST, context: Context) -> Iterator[Hit]:
-    """Except clauses that swallow cancellation."""
+    """Except and finally clauses that swallow cancellation."""
     assert isinstance(node, ast.Try | ast.TryStar)
+    for leaving in _leaving(node.finalbody):
+        word = type(leaving).__name__.lower()
+        yield Hit(
+            SUPPRESSED, leaving, f"{word} in a finally clause swallows cancellation: put it after the try statement"
+        )
     for handler in node.handlers:
         words = _caught_words(handler, context)
         if not words:
@@ -149,6 +160,18 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
             if raised is None or (isinstance(raised, ast.Name) and raised.id == handler.name):
                 return True
     return False
+
+
+def _leaving(body: Iterable[ast.AST], *, is_in_loop: bool = False) -> Iterator[ast.AST]:
+    """The statements by which a clause is left without the exception that is on its way."""
+    for node in body:
+        if isinstance(node, ast.Return) or (isinstance(node, ast.Break | ast.Continue) and not is_in_loop):
+            yield node
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.While):
+            yield from _leaving(node.body, is_in_loop=True)
+            yield from _leaving(node.orelse, is_in_loop=is_in_loop)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _leaving(ast.iter_child_nodes(node), is_in_loop=is_in_loop)
 
 
 def check_suppress(node: ast.AST, context: Context) -> Iterator[Hit]:
