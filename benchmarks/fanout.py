@@ -1,7 +1,9 @@
 """One workflow, n activities at once: does twice as many take twice as long?
 
 Each size runs on a fresh store. ``exponent`` is the k of seconds ~ n^k over the medians of all sizes; ``cpu_exponent``
-the same for the time on the processor, which neighbours on the machine disturb less.
+the same for the time on the processor, which neighbours on the machine disturb less. ``hold_ms`` is the longest time
+that the engine held the event loop without a checkpoint, ``turn_ms`` the longest turn of the workflow's own code, which
+cannot be cut; both from a run of their own, because looking costs time.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import typer
 import wfactors as wf
 from benchmarks import plots
 from benchmarks.harness import Format, Plot, Repeat, Store, exponent, fresh, report
+from benchmarks.holds import Holds, watched
 
 app = typer.Typer(add_completion=False)
 
@@ -44,8 +47,18 @@ class Result:
     activities_per_s: float
     events: int
     commits: int
+    hold_ms: float = 0.0
+    turn_ms: float = 0.0
     exponent: float = 0.0
     cpu_exponent: float = 0.0
+
+
+async def holds(url: str, activities: int) -> Holds:
+    """How long the same holds the loop."""
+    async with wf.open_engine(url, register=[fan_out, echo]) as engine:
+        with watched() as seen:
+            await engine.run(fan_out, activities)
+    return seen
 
 
 async def measure(url: str, activities: int) -> Result:
@@ -96,7 +109,12 @@ def main(
     sizes = activities or [1_000, 2_000, 5_000, 10_000]
     # Size by size within each repetition, so that a busy moment of the machine does not meet one size alone.
     order = [size for _ in range(repeat) for size in sizes]
-    measured = [trio.run(measure, url, size) for url, size in zip(fresh(store, len(order)), order, strict=True)]
+    urls = fresh(store, 2 * len(order))
+    measured = []
+    for size in order:
+        result = trio.run(measure, next(urls), size)
+        seen = trio.run(holds, next(urls), size)
+        measured.append(attrs.evolve(result, hold_ms=seen.engine_ms, turn_ms=seen.turn_ms))
     results = fitted(measured)
     report("fan-out", results, format, key="activities")
     if plot is not None:

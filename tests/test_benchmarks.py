@@ -19,7 +19,8 @@ COLUMNS = {
     "tree": "store,seconds,runs,depth,fanout,leaffanout,activities,resultsize,workflows_per_s,events_per_s,commits",
     "steps": "store,steps,seconds,cpu_seconds,step_ms_p50,step_ms_p99,commit_ms_p50,raw_ms_p50,step_to_commit,"
     "step_to_raw",
-    "fanout": "store,activities,seconds,cpu_seconds,activities_per_s,events,commits,exponent,cpu_exponent",
+    "fanout": "store,activities,seconds,cpu_seconds,activities_per_s,events,commits,hold_ms,turn_ms,exponent,"
+    "cpu_exponent",
     "sleepers": "store,instances,open_seconds,growth_mb,bytes_per_instance,rss_mb,step_ms_p50,step_ms_p50_empty,"
     "step_ratio,woken,late_ms_p50,late_ms_p99",
     "replay": "store,shape,events,decode_per_s,feed_per_s,load_per_s,engine_per_s",

@@ -15,7 +15,7 @@ append-only history, so the function survives crashes, deployments and moves bet
 #     kernel | stores | registry | telemetry
 #     convert
 #     model
-#     errors
+#     errors | pace
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -101,7 +101,7 @@ def test_rows_of_any_number_become_few_statements() -> None:
     """A batch is cut into powers of two, in order, and no statement has too many variables."""
     for count in (0, 1, 2, 3, 750, 1025):
         rows = [(f"k{number}", 1, number, 1, b"") for number in range(count)]
-        statements = list(insert_many(EVENTS, rows))
+        statements = list(insert_many(EVENTS, rows, tuple))
         flat = [value for _, values in statements for value in values]
         assert flat == [value for row in rows for value in row]
         assert len(statements) <= count // 256 + 9

@@ -14,6 +14,7 @@ import trio
 
 from wfactors.actors.draft import SealedBatch
 from wfactors.errors import StoreUnavailable
+from wfactors.pace import Pace
 from wfactors.stores.base import Store
 
 __all__ = ["Journal", "JournalStatistics"]
@@ -80,7 +81,8 @@ class Journal:
         """Write what arrives until cancelled.
 
         Raises LeaseLost when the partition is another's: everything in memory must be dropped then. Cancelled during a
-        commit, it is not known here whether the batch was written; the next owner reads what is true.
+        commit, it is not known here whether the batch was written; the next owner reads what is true. Cancelled between
+        two actions, the rest of them never happen, as if the acknowledgement of the commit had been lost.
         """
         while True:
             await self._arrived.wait()
@@ -89,8 +91,10 @@ class Journal:
             assert sealed is not None
             if not sealed.is_empty:
                 await self._commit(sealed)
+            pace = Pace()
             for action in sealed.actions:
                 action()
+                await pace.keep()
             self._idle.set()
             self._on_idle()
 

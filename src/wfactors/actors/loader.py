@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
@@ -24,6 +23,7 @@ from wfactors.model.messages import ActivityOutcome, Cancel, ChildOutcome, Paren
 from wfactors.model.records import CreateRequest, HeaderRow, TaskKey
 from wfactors.model.status import Status
 from wfactors.model.wire import decode_events
+from wfactors.pace import Pace
 from wfactors.workflow import open_run
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Loader", "turns_of"]
 
 _log = logging.getLogger("wfactors.loader")
-_SLICE_SECONDS = 0.001
 _RETRY_SECONDS = 0.5
 _RESEND_SECONDS = 3600.0
 
@@ -197,7 +196,7 @@ class Loader:
         assert run is not None
         partition = self._partition
         appends = await partition.store.history(header.instance, header.run)
-        end = time.perf_counter() + _SLICE_SECONDS
+        pace = Pace()
         for append in appends:
             where = f"history of {header.id!r} from event {append.first}"
             if append.first != run.events:
@@ -209,9 +208,7 @@ class Loader:
             for fact, decisions in turns_of(events):
                 self._author_code.call(header.id, partial(run.feed, fact, decisions))
                 instance.time = max(instance.time, fact.time)
-                if time.perf_counter() >= end:
-                    await trio.lowlevel.checkpoint()
-                    end = time.perf_counter() + _SLICE_SECONDS
+                await pace.keep()
         if run.events != header.events:
             raise StoreCorrupt(f"history of {header.id!r} ends at event {run.events}, not at {header.events}")
 

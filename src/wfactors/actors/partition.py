@@ -6,10 +6,10 @@ millisecond, because a writer thread of the store needs the interpreter too (and
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import attrs
 import trio
@@ -36,12 +36,15 @@ from wfactors.model.ids import partition_of
 from wfactors.model.limits import Limits
 from wfactors.model.messages import ActivityOutcome, Body, Message, Query
 from wfactors.model.records import HeaderRow, Lease, TaskKey
+from wfactors.pace import Pace
 from wfactors.stores.base import Store
 from wfactors.workflow import Application
 
 __all__ = ["Partition", "PartitionContext", "PartitionStatistics"]
 
-_SLICE_SECONDS = 0.001
+T = TypeVar("T")
+
+_ITEMS_AT_ONCE = 64
 _TURNS_UNSEALED_MAX = 2_000
 
 
@@ -119,6 +122,7 @@ class Partition:
         self._loose: list[tuple[str, Mail]] = []
         self._wake = trio.Event()
         self._waiters: set[Callable[[object], None]] = set()
+        self._turning: Instance | None = None
         self._turns_unsealed = 0
         self._turn_count = 0
         self.loads = 0
@@ -320,71 +324,84 @@ class Partition:
         return bool(self._dirty or self.draft.has_rows or self.draft.actions or self._ready)
 
     @property
+    def _has_turns(self) -> bool:
+        return bool(self._ready) or self.turns.is_unfinished
+
+    @property
     def _should_seal(self) -> bool:
-        if not self.journal.is_idle or (self._ready and self._turns_unsealed < _TURNS_UNSEALED_MAX):
+        # A turn that is unfinished is in the history, and what it causes is not yet in the draft: both or neither.
+        if not self.journal.is_idle or self.turns.is_unfinished:
+            return False
+        if self._ready and self._turns_unsealed < _TURNS_UNSEALED_MAX:
             return False
         return bool(self._dirty or self.draft.has_rows or self.draft.actions)
 
     async def _dispatch(self) -> None:
         while True:
-            if not self._ready and not self._should_seal:
+            if not self._has_turns and not self._should_seal:
                 await self._wake.wait()
             self._wake = trio.Event()
             self._run_slice()
             if self._should_seal:
                 await self._seal()
-            if self._ready:
+            if self._has_turns:
                 await trio.lowlevel.checkpoint()
 
     def _run_slice(self) -> None:
-        ready = self._ready
-        end = time.perf_counter() + _SLICE_SECONDS
-        while ready:
-            instance = ready.popleft()
-            instance.is_queued = False
-            if instance.mail and instance.state is not State.LOADING:
-                mail = instance.mail.popleft()
-                try:
-                    if instance.state is State.PARKED:
-                        self.parking.take(instance, mail)
-                    else:
-                        self.residents.move_to_end(instance.key)
-                        self.turns.take(instance, mail)
-                        self._turn_count += 1
-                        self._turns_unsealed += 1
-                except Exception as error:
-                    raise EngineFault(instance.key, f"{type(error).__name__}: {error}") from error
-                if instance.mail and not instance.is_queued and not instance.is_loading:
-                    instance.is_queued = True
-                    ready.append(instance)
-            if time.perf_counter() >= end:
-                break
+        """Take in what waits, until the slice is over."""
+        ready, turns = self._ready, self.turns
+        pace = Pace()
+        try:
+            while True:
+                if turns.is_unfinished:
+                    turns.go_on()
+                elif ready:
+                    self._turning = ready.popleft()
+                    self._take_one(self._turning)
+                else:
+                    return
+                if pace.is_over:
+                    return
+        except Exception as error:
+            assert self._turning is not None
+            raise EngineFault(self._turning.key, f"{type(error).__name__}: {error}") from error
+
+    def _take_one(self, instance: Instance) -> None:
+        """Take in one item of a mailbox."""
+        instance.is_queued = False
+        if not instance.mail or instance.state is State.LOADING:
+            return
+        mail = instance.mail.popleft()
+        if instance.state is State.PARKED:
+            self.parking.take(instance, mail)
+        else:
+            self.residents.move_to_end(instance.key)
+            self.turns.take(instance, mail)
+            self._turn_count += 1
+            self._turns_unsealed += 1
+        if instance.mail and not instance.is_queued and not instance.is_loading:
+            instance.is_queued = True
+            self._ready.append(instance)
 
     async def _seal(self) -> None:
         """Make a batch of all that is decided and hand it to the journal."""
         dirty, self._dirty = self._dirty, []
-        end = time.perf_counter() + _SLICE_SECONDS
+        pace = Pace()
         for instance in dirty:
             instance.is_dirty = False
             instance.pins += 1
             self.flush_instance(instance)
-            if time.perf_counter() >= end:
-                await trio.lowlevel.checkpoint()
-                end = time.perf_counter() + _SLICE_SECONDS
+            await pace.keep()
         self._store_loose_mail()
         draft, self.draft = self.draft, Draft()
         self._turns_unsealed = 0
         ours = [task for task in draft.tasks.values() if task.node == self.node]
         actions: list[Action] = []
-        if draft.tasks_removed:
-            actions.append(partial(self.activities.settle, draft.tasks_removed))
-        if ours:
-            actions.append(partial(self.activities.start, ours))
-        if draft.messages_removed:
-            actions.append(partial(self.intake.removed, draft.messages_removed))
+        actions.extend(_in_parts(self.activities.settle, draft.tasks_removed))
+        actions.extend(_in_parts(self.activities.start, ours))
+        actions.extend(_in_parts(self.intake.removed, draft.messages_removed))
         actions.extend(draft.actions)
-        if dirty:
-            actions.append(partial(self._unpin, dirty))
+        actions.extend(_in_parts(self._unpin, dirty))
         draft.actions = actions
         sealed = draft.seal(self.name, self._epoch, self._sequence + 1)
         if not sealed.is_empty:
@@ -401,7 +418,7 @@ class Partition:
                 self.intake.know(mail.id)
                 self.draft.messages.append(Message(mail.id, self.name, key, mail.content))
 
-    def _unpin(self, instances: list[Instance]) -> None:
+    def _unpin(self, instances: Sequence[Instance]) -> None:
         for instance in instances:
             instance.pins -= 1
             self.eviction.weigh(instance)
@@ -433,3 +450,9 @@ class Partition:
             loads=self.loads,
             journal=self.journal.statistics(),
         )
+
+
+def _in_parts(function: Callable[[Sequence[T]], None], items: Sequence[T]) -> Iterator[Action]:
+    """Calls of ``function`` that do some of the items each, so that the journal can pause between them."""
+    for start in range(0, len(items), _ITEMS_AT_ONCE):
+        yield partial(function, items[start : start + _ITEMS_AT_ONCE])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ __all__ = ["Turns"]
 
 _log = logging.getLogger("wfactors.instance")
 _REPLY_SECONDS = 3600.0
+_DECISIONS_AT_ONCE = 64
 
 
 class Turns:
@@ -82,6 +83,7 @@ class Turns:
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self._author_code = AuthorCode(partition.watchdog)
+        self._unfinished: Iterator[None] | None = None
         self._table: dict[type, Callable[[Instance, Mail, Any, float], None]] = {
             Start: self._start,
             TimerDue: self._timer,
@@ -104,14 +106,27 @@ class Turns:
         now = max(instance.time, self._partition.clock.now())
         if instance.run is not None and instance.run.next_deadline <= now and instance.state is State.READY:
             self._turn(instance, TimerFired(now, 0))
-            if instance.is_parked or instance.start is not None:
-                # It stands still now, or continued as a new run: that must start before it takes in anything.
-                instance.mail.insert(0 if instance.is_parked else 1, mail)
+            if instance.is_parked or instance.start is not None or self.is_unfinished:
+                # It stands still now, or is not through with that turn, or continued as a new run: that must start
+                # before it takes in anything.
+                is_new = instance.start is not None and not instance.is_parked
+                instance.mail.insert(1 if is_new else 0, mail)
                 return
         mail.is_taken = True
         self._table[type(mail.content)](instance, mail, mail.content, now)
         if mail.is_taken and mail.is_stored:
             self._partition.draft.messages_removed.append(mail.id)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a turn that took many decisions has more to carry out: ``go_on`` before anything else is taken in."""
+        return self._unfinished is not None
+
+    def go_on(self) -> None:
+        """Carry out some more of the unfinished turn."""
+        assert self._unfinished is not None
+        if next(self._unfinished, _FINISHED):
+            self._unfinished = None
 
     def refuse_unknown(self, key: str, mail: Mail) -> None:
         """Answer mail for an instance that does not exist."""
@@ -377,10 +392,24 @@ class Turns:
         instance.note(events, encoded)
         partition = self._partition
         partition.touch(instance)
-        partition.effects.apply(instance, decisions)
+        if len(decisions) <= _DECISIONS_AT_ONCE:
+            partition.effects.apply(instance, decisions)
+            if instance.state is State.READY:
+                self._after(instance)
+        else:
+            self._unfinished = self._carry_out(instance, decisions)
+        return True
+
+    def _carry_out(self, instance: Instance, decisions: list[Decision]) -> Iterator[None]:
+        """The same, some decisions at a time.
+
+        Mail may arrive meanwhile, and waits. Nothing else of this partition is decided or sealed before the end.
+        """
+        for start in range(0, len(decisions), _DECISIONS_AT_ONCE):
+            self._partition.effects.apply(instance, decisions[start : start + _DECISIONS_AT_ONCE])
+            yield
         if instance.state is State.READY:
             self._after(instance)
-        return True
 
     def _after(self, instance: Instance) -> None:
         assert instance.run is not None
@@ -430,6 +459,7 @@ class Turns:
 
 
 _NEVER = float("inf")
+_FINISHED = True
 
 
 def _withdrawal(instance: Instance) -> Mail | None:

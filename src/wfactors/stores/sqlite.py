@@ -197,7 +197,7 @@ class SqliteStore:
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction."""
-        topics = await self._write(Writes.commit, plan_commit(batch))
+        topics = await self._write(Writes.commit, await plan_commit(batch))
         if self.changes.is_watched:
             self.changes.publish(_topics_of(batch))
             self.changes.publish(topics)
@@ -326,10 +326,9 @@ def _topics_of(batch: Batch) -> Iterable[str]:
     """What a batch may have changed for those who wait, but for the tasks that it cancelled."""
     for header in batch.headers:
         yield instance_topic(header.instance)
-    for task in batch.tasks:
-        if task.node is None or task.is_cancel_requested:
-            yield tasks_topic(task.queue)
-    for message in batch.messages:
-        yield inbox_topic(message.partition)
+    yield from map(
+        tasks_topic, {task.queue: None for task in batch.tasks if task.node is None or task.is_cancel_requested}
+    )
+    yield from map(inbox_topic, dict.fromkeys(message.partition for message in batch.messages))
     for reply in batch.replies:
         yield reply_topic(reply.id)

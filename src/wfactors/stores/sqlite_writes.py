@@ -8,7 +8,7 @@ must have written nothing; an exception that is raised undoes the whole transact
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import attrs
@@ -17,6 +17,7 @@ from wfactors.errors import LeaseLost, StoreCorrupt, WorkflowAlreadyStarted
 from wfactors.model.messages import Message, Query
 from wfactors.model.records import Batch, CreateOutcome, CreateRequest, HeaderRow
 from wfactors.model.status import Reuse, Status
+from wfactors.pace import paced_list
 from wfactors.stores.rules import without_creation
 from wfactors.stores.sql.rows import (
     append_values,
@@ -54,21 +55,23 @@ class CommitPlan:
     statements_last: Sequence[Statement]
 
 
-def plan_commit(batch: Batch) -> CommitPlan:
-    """Make the statements of a batch, in the order in which its parts apply."""
-    first: list[Statement] = []
-    first += insert_many(HEADERS, [header_values(header) for header in batch.headers])
-    first += insert_many(EVENTS, [append_values(append) for append in batch.appends])
-    first += insert_many(TASKS, [task_values(task) for task in batch.tasks])
-    if batch.tasks_removed:
-        keys = [(key.instance, key.run, key.call) for key in batch.tasks_removed]
-        first += delete_many(TASKS, TASKS.key, keys)
-    last: list[Statement] = []
-    last += messages_statements(batch.messages, batch.partition)
-    if batch.messages_removed:
-        last += delete_many(INBOX, INBOX.key, [(batch.partition, id) for id in batch.messages_removed])
-    last += insert_many(REPLIES, [reply_values(reply) for reply in batch.replies])
-    return CommitPlan(batch, first, last)
+async def plan_commit(batch: Batch) -> CommitPlan:
+    """Make the statements of a batch, in the order in which its parts apply; cancelled, nothing was done."""
+    return CommitPlan(batch, await paced_list(_statements(batch)), await paced_list(_statements_last(batch)))
+
+
+def _statements(batch: Batch) -> Iterator[Statement]:
+    yield from insert_many(HEADERS, batch.headers, header_values)
+    yield from insert_many(EVENTS, batch.appends, append_values)
+    yield from insert_many(TASKS, batch.tasks, task_values)
+    keys = [(key.instance, key.run, key.call) for key in batch.tasks_removed]
+    yield from delete_many(TASKS, TASKS.key, keys)
+
+
+def _statements_last(batch: Batch) -> Iterator[Statement]:
+    yield from messages_statements(batch.messages, batch.partition)
+    yield from delete_many(INBOX, INBOX.key, [(batch.partition, id) for id in batch.messages_removed])
+    yield from insert_many(REPLIES, batch.replies, reply_values)
 
 
 class Writes(TaskWrites, ClusterWrites):
@@ -168,7 +171,7 @@ class Writes(TaskWrites, ClusterWrites):
                 target = outcome.header
                 signals.append(attrs.evolve(request.signal, partition=target.partition, instance=target.instance))
         self._run(partitions_statements({header.partition for header in inserted}))
-        self._run(insert_many(HEADERS, [header_values(header) for header in inserted]))
+        self._run(insert_many(HEADERS, inserted, header_values))
         self._run(messages_statements(signals))
         return divided(outcomes, calls)
 

@@ -27,12 +27,12 @@ def messages_statements(messages: Iterable[Message], known_partition: str = "") 
     """Put messages into inboxes, leaving alone those that are there; ``known_partition`` has its row already."""
     messages = list(messages)
     yield from partitions_statements({message.partition for message in messages} - {known_partition})
-    yield from insert_many(INBOX, [message_values(message) for message in messages])
+    yield from insert_many(INBOX, messages, message_values)
 
 
 def partitions_statements(partitions: Iterable[str]) -> Iterable[Statement]:
     """Make the rows of partitions that were never heard of."""
-    return insert_many(PARTITIONS, [(partition, None, 0, 0) for partition in sorted(partitions)])
+    return insert_many(PARTITIONS, sorted(partitions), lambda partition: (partition, None, 0, 0))
 
 
 def divided(outcomes: Sequence[R], arguments: Iterable[Sequence[object]]) -> list[list[R]]:

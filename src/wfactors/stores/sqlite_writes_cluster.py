@@ -31,7 +31,7 @@ class ClusterWrites(WritesBase):
         now = self._clock()
         rows = [attrs.evolve(node, lease_until=now + seconds, is_alive=seconds > 0) for node, seconds in calls]
         for row in rows:
-            self._run(insert_many(NODES, [node_values(row)]))
+            self._run(insert_many(NODES, [row], node_values))
         return rows
 
     def renew(self, calls: Sequence[tuple[str, float]]) -> list[float | BaseException]:

@@ -12,9 +12,9 @@ fixed one: so a batch is cut into powers of two, whose statements stay prepared.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -35,6 +35,7 @@ __all__ = [
     "padded",
 ]
 
+T = TypeVar("T")
 Statement = tuple[str, Sequence[Any]]
 
 _VARIABLES_MAX = 32_000
@@ -136,14 +137,20 @@ PARTITIONS = Table(
 )
 
 
-def insert_many(table: Table, rows: Sequence[Sequence[Any]]) -> Iterator[Statement]:
-    """Statements that insert ``rows`` in order; what a row does that is there already is the table's ``conflict``."""
+def insert_many(table: Table, items: Sequence[T], values_of: Callable[[T], Sequence[Any]]) -> Iterator[Statement]:
+    """Statements that insert a row for each item in order, made one by one.
+
+    What a row does that is there already is the table's ``conflict``.
+    """
     largest = min(_ROWS_MAX, _VARIABLES_MAX // len(table.columns))
-    position, left = 0, len(rows)
+    position, left = 0, len(items)
     while left:
         count = min(1 << (left.bit_length() - 1), largest)
-        chunk = rows[position : position + count]
-        yield _insert(table, count), chunk[0] if count == 1 else list(chain.from_iterable(chunk))
+        if count == 1:
+            yield _insert(table, 1), values_of(items[position])
+        else:
+            rows = map(values_of, items[position : position + count])
+            yield _insert(table, count), list(chain.from_iterable(rows))
         position += count
         left -= count
 

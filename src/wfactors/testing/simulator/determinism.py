@@ -14,7 +14,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from wfactors.actors import loader, node, partition
+from wfactors import pace
+from wfactors.actors import node, partition, turns
 from wfactors.actors.activities import Activities
 from wfactors.actors.watchdog import Watchdog
 from wfactors.client import client, requests
@@ -81,8 +82,10 @@ def deterministic(seed: int) -> Iterator[None]:
         (requests, "new_message_id", new_message_id),
         (node, "_new_name", new_name),
         (node, "Activities", partial(Activities, draw=draw)),
-        (partition, "time", clock),
-        (loader, "time", clock),
+        (pace, "time", clock),
+        # A world's turns are small: cut even those, wherever a large one could be.
+        (turns, "_DECISIONS_AT_ONCE", 1),
+        (partition, "_ITEMS_AT_ONCE", 1),
         (Watchdog, "watching", watching),
     ]
     logger = logging.getLogger("wfactors")

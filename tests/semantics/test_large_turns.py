@@ -1,0 +1,170 @@
+"""A turn that asks for very much is carried out a little at a time, and still happens whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+import wfactors as wf
+from wfactors import pace
+from wfactors.actors.activities import Activities
+from wfactors.actors.draft import SealedBatch
+from wfactors.actors.effects import Effects
+from wfactors.actors.journal import Journal
+from wfactors.actors.timers import Timers
+from wfactors.actors.turns import Turns
+
+CALLS = 500
+started: list[int] = []
+
+
+@wf.activity
+async def echo(number: int) -> int:
+    started.append(number)
+    return number
+
+
+@wf.workflow
+async def fan_out() -> int:
+    """Calls very many activities in its first turn."""
+    asked = 0
+
+    @wf.query
+    def calls() -> int:
+        return asked
+
+    async with wf.open_nursery() as nursery:
+        for number in range(CALLS):
+            nursery.start_soon(echo, number)
+            asked += 1
+    return asked
+
+
+@wf.workflow
+async def both() -> list[int]:
+    """Calls very many when its timer fires, and again for a signal."""
+    sums = []
+
+    async def call(signals: wf.Receiver[int] | None) -> None:
+        await wf.sleep(10) if signals is None else await signals.receive()
+        sums.append(sum(await wf.gather(*(echo(number) for number in range(CALLS)))))
+
+    async with wf.open_nursery() as nursery:
+        nursery.start_soon(call, None)
+        nursery.start_soon(call, wf.signals("number", int))
+    return sums
+
+
+class SlicesEnd:
+    """Stands for the module ``time`` where slices are measured: whenever somebody looks, one is over."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def perf_counter(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+@pytest.fixture(autouse=True)
+def slices_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    started.clear()
+    monkeypatch.setattr(pace, "time", SlicesEnd())
+
+
+def in_the_middle(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Have ``act`` called once, when some of a large turn's decisions are carried out and others are not."""
+    go_on, calls = Turns.go_on, 0
+
+    def spied(self: Turns) -> None:
+        nonlocal calls
+        calls += 1
+        go_on(self)
+        if calls == 3:
+            act()
+
+    monkeypatch.setattr(Turns, "go_on", spied)
+
+
+async def test_the_loop_is_free_between_parts(backend, autojump_clock, monkeypatch) -> None:
+    """Neither what a turn of 500 calls asks for nor the start of their attempts is done in one step of the loop."""
+    step = 0
+    parts: dict[str, dict[int, int]] = {"decided": {}, "started": {}}
+
+    class Steps(trio.abc.Instrument):
+        def before_task_step(self, _: trio.lowlevel.Task) -> None:
+            nonlocal step
+            step += 1
+
+    def counted(kind: str, function: Callable[..., Any], length: Callable[..., int]) -> Callable[..., Any]:
+        def spied(*args: Any) -> Any:
+            parts[kind][step] = parts[kind].get(step, 0) + length(*args)
+            return function(*args)
+
+        return spied
+
+    monkeypatch.setattr(Effects, "apply", counted("decided", Effects.apply, lambda _, __, decisions: len(decisions)))
+    monkeypatch.setattr(Activities, "start", counted("started", Activities.start, lambda _, tasks: len(tasks)))
+    async with backend.engine(fan_out, echo) as engine:
+        trio.lowlevel.add_instrument(instrument := Steps())
+        assert CALLS == await engine.run(fan_out)
+        trio.lowlevel.remove_instrument(instrument)
+    assert CALLS == sum(parts["started"].values())
+    assert CALLS <= sum(parts["decided"].values())
+    assert 64 >= max(parts["decided"].values())
+    assert 64 >= max(parts["started"].values())
+
+
+async def test_a_turn_is_written_whole(backend, autojump_clock, monkeypatch) -> None:
+    """The batch that has its events has all the tasks that they decided, though nothing else was being written."""
+    written: list[tuple[int, int]] = []
+    write = Journal.write
+
+    def spied(self: Journal, sealed: SealedBatch) -> None:
+        decided = sum(append.data.count(b"ActivityScheduled") for append in sealed.batch.appends)
+        written.append((decided, len(sealed.batch.tasks)))
+        write(self, sealed)
+
+    monkeypatch.setattr(Journal, "write", spied)
+    async with backend.engine(fan_out, echo) as engine:
+        assert CALLS == await engine.run(fan_out)
+    assert [(CALLS, CALLS)] == [counts for counts in written if counts != (0, 0)]
+    assert list(range(CALLS)) == sorted(started)
+
+
+async def test_what_arrives_in_the_middle_comes_after(backend, autojump_clock, monkeypatch) -> None:
+    """A query sees the whole turn; a cancel reaches every call of it, and none of them starts."""
+    middle = trio.Event()
+    in_the_middle(monkeypatch, middle.set)
+    seen: list[int] = []
+    async with backend.engine(fan_out, echo) as engine, trio.open_nursery() as nursery:
+        handle = await engine.start(fan_out)
+
+        async def ask() -> None:
+            seen.append(await handle.query("calls"))
+
+        await middle.wait()
+        nursery.start_soon(ask)
+        await handle.cancel()
+        with pytest.raises(wf.WorkflowCancelled):
+            await handle.result()
+        assert 0 == len((await handle.describe()).activities)
+    assert [CALLS] == seen
+
+
+async def test_mail_behind_a_timer_waits_for_the_whole_turn(backend, autojump_clock, monkeypatch) -> None:
+    """A signal that arrives when a timer is due finds all done that the timer caused."""
+    # The signal is to be the first that notices.
+    monkeypatch.setattr(Timers, "_fire", lambda timers, _: timers._heap.clear())
+    async with backend.engine(both, echo) as engine:
+        handle = await engine.start(both)
+        await trio.sleep(10)
+        await handle.signal("number", 1)
+        assert [sum(range(CALLS))] * 2 == await handle.result()
+        kinds = [type(event).__name__ for event in await handle.history()]
+    first, second = kinds.index("TimerFired"), kinds.index("SignalReceived")
+    assert ["ActivityScheduled"] * CALLS == kinds[first + 1 : second]
+    assert ["ActivityScheduled"] * CALLS == kinds[second + 1 :][:CALLS]
