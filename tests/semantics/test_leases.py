@@ -50,3 +50,11 @@ async def test_a_turn_may_not_outlast_the_lease(autojump_clock) -> None:
             pass
     async with wf.open_engine(register=[answers], clock=clock, limits=limits) as engine:
         assert 42 == await engine.run(answers)
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan"), 1e-9, 0.09])
+async def test_a_lease_that_makes_no_sense_is_refused(lease) -> None:
+    """One that is over before it can be renewed would be lost again and again."""
+    with pytest.raises(ValueError, match="lease must be"):
+        async with wf.open_engine("memory://", register=[answers], lease=lease):
+            pass

@@ -33,6 +33,7 @@ from wfactors.workflow import Application
 __all__ = ["Engine", "EngineStatistics", "open_client", "open_engine"]
 
 _log = logging.getLogger("wfactors.engine")
+_LEASE_SECONDS_MIN = 0.1
 LEASE_SECONDS = 10.0
 GRACE_SECONDS = 30.0
 _RETENTION_LOOK_SECONDS_MAX = 3600.0
@@ -150,6 +151,8 @@ async def open_engine(
     data = DataPort(converter, codecs, limits.payload_bytes, retired_codecs)
     opened = open_store_from_url(store) if isinstance(store, str) else store
     lease_seconds = seconds(lease, "lease") or (math.inf if isinstance(opened, MemoryStore) else LEASE_SECONDS)
+    if lease_seconds < _LEASE_SECONDS_MIN:
+        raise ValueError(f"lease must be {_LEASE_SECONDS_MIN} s or more, not {lease!r}: it has to be renewed in time")
     watchdog = Watchdog(limits.turn_warning_seconds, limits.turn_limit(lease_seconds))
     settings = NodeSettings(
         store=opened,

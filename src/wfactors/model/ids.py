@@ -22,6 +22,7 @@ __all__ = [
     "chosen_id",
     "partition_of",
     "validated_id",
+    "validated_name",
     "validated_queue",
     "validated_text",
 ]
@@ -79,6 +80,11 @@ def chosen_id(id: str) -> str:
     if _CHILD_KEY.match(validated_id(id)):
         raise ValueError(f"a workflow id of this form is the engine's own, for children: {id!r}")
     return id
+
+
+def validated_name(name: str) -> str:
+    """Return ``name`` if it can name a workflow or an activity, else raise ValueError or TypeError saying why."""
+    return _validated("a name", name, ID_BYTES_MAX)
 
 
 def validated_queue(queue: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from wfactors.model.ids import validated_id, validated_queue
+from wfactors.model.ids import validated_name, validated_queue
 from wfactors.model.options import Retry
 from wfactors.model.status import OnCancel
 from wfactors.registry.options import activity_options
@@ -169,7 +169,7 @@ def _check_function(function: object, decorator: str) -> None:
 
 def _name_of(function: Callable[..., Any], name: str | None) -> str:
     if name is not None:
-        return validated_id(name)
+        return validated_name(name)
     if function.__name__ == "<lambda>":
         raise ValueError("a lambda has no name that histories could keep: use def, or give name=...")
     return function.__qualname__.rpartition("<locals>.")[2]
