@@ -65,6 +65,8 @@ async def bazaar(names: list[str]) -> dict[str, Any]:
 @wf.workflow(name="fresh.caravan")
 async def caravan(count: int) -> list[str]:
     """Many children, in nurseries, joined by a channel."""
+    if not 0 < count <= 8:
+        raise ValueError("no caravan")
     send, receive = wf.open_memory_channel[str](count)
     seen: list[str] = []
 

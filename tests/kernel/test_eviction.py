@@ -162,13 +162,18 @@ def test_tasks_that_never_ran():
 
 def test_waking_others_in_clean_up():
     """What wakes other tasks has no effect any more, and does no harm."""
+    log = []
 
     async def main():
         tasks = []
 
         async def wait():
             tasks.append(current_task())
-            await sleep_forever()
+            try:
+                await sleep_forever()
+            except BaseException as error:
+                log.append(type(error).__name__)
+                raise
 
         try:
             async with open_nursery() as nursery:
@@ -176,11 +181,14 @@ def test_waking_others_in_clean_up():
                 await sleep_forever()
         finally:
             nursery.cancel_scope.cancel()
+            log.append("cancelled")
             reschedule(tasks[0])
             reschedule(tasks[0])
+            log.append("woken twice")
 
     scheduler = parked(main)
     scheduler.close()
+    assert log == ["GeneratorExit", "cancelled", "woken twice"]
     assert not scheduler.ready
 
 
