@@ -130,3 +130,25 @@ async def test_removal_of_continued_runs(backend, autojump_clock) -> None:
         assert 1 == await engine.remove_finished(backend.clock.now() + 1, continued_runs_only=True)
         assert {4} == {row["run"] for row in (await store.dump())["headers"]}
         assert 16 == await handle.result()
+
+
+@wf.activity
+async def stubborn(answer: str, seconds: float) -> str:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(seconds)
+    return answer
+
+
+@wf.workflow
+async def leaves_an_attempt_behind() -> str:
+    if wf.info().run == 1:
+        with wf.move_on_after(1):
+            await stubborn.options(on_cancel="abandon")("first run", 5)
+        wf.continue_as_new()
+    return await stubborn("second run", 20)
+
+
+async def test_the_result_of_an_earlier_runs_call_is_not_taken_for_this_ones(backend, autojump_clock) -> None:
+    """Both are the first call of their run; the abandoned attempt ends while the next run waits for its own."""
+    async with backend.engine(leaves_an_attempt_behind, stubborn) as engine:
+        assert "second run" == await engine.run(leaves_an_attempt_behind)

@@ -98,3 +98,24 @@ async def test_a_signal_sent_again_and_taken_in_after_the_end_of_its_run_is_ther
         history = await (await engine.get("c")).history()
         assert [] == (await store.dump())["inbox"]
     assert 1 == sum(isinstance(event, events.SignalReceived) for event in history)
+
+
+async def test_a_signal_sent_again_to_the_next_run_of_the_same_owner_is_there_once(autojump_clock) -> None:
+    """The run that has it in its history continued as new meanwhile; the next one does not take it in again."""
+
+    @wf.workflow
+    async def collects_over_runs(seen: list[int]) -> list[int]:
+        seen = [*seen, await wf.signals("number", int).receive()]
+        return seen if len(seen) == 2 else wf.continue_as_new(seen)
+
+    clock = VirtualClock(autojump_clock)
+    store = wf.MemoryStore(clock=clock.now)
+    async with wf.open_engine(store, register=[collects_over_runs], clock=clock) as engine:
+        handle = await engine.start(collects_over_runs, [], id="c")
+        header = await store.header(handle.instance)
+        for _ in range(2):
+            assert [None] == await store.send([signal(header, 1)])
+            await trio.sleep(10)
+        await handle.signal("number", 2)
+        assert [1, 2] == await handle.result()
+        assert [] == (await store.dump())["inbox"]
