@@ -16,6 +16,7 @@ from wfactors.cli.options import (
     Json,
     JsonArguments,
     Partitions,
+    PayloadsOption,
     StoreUrl,
     Timeout,
     attributes_of,
@@ -58,6 +59,7 @@ def _root(
     context: typer.Context,
     *,
     store: StoreUrl = None,
+    payloads: PayloadsOption = None,
     as_json: Json = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
@@ -68,7 +70,7 @@ def _root(
     [bold]wfactors demo[/bold] shows it all in twenty seconds.
     """
     del version
-    context.obj = Globals(store, as_json)
+    context.obj = Globals(store, as_json, payloads)
 
 
 # --- Run -------------------------------------------------------------------------------------------------------------

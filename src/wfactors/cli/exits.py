@@ -65,6 +65,9 @@ def explained(error: Exception) -> Problem | None:  # noqa: C901  One line for e
         case errors.ResultError():
             hint = f"wfactors show {safe(error.id)} has the traceback"
             return Problem(Exit.FAILED, text, hint)
+        case errors.CodecError():
+            hint = "say how values are stored: wfactors --payloads MODULE:ATTRIBUTE ..., or WFACTORS_PAYLOADS"
+            return Problem(Exit.USAGE, text, hint)
         case errors.PayloadError():
             return Problem(Exit.USAGE, text)
         case errors.UnknownWorkflow() | errors.UnknownActivity() | errors.NonDeterminismError():

@@ -13,12 +13,13 @@ import typer
 from rich.text import Text
 
 from wfactors.cli.exits import Exit, Problem
-from wfactors.cli.loading import load_registered
+from wfactors.cli.loading import load_payloads, load_registered
 from wfactors.cli.options import Globals, readable_file
 from wfactors.cli.output import out_console, print_json
 from wfactors.cli.running import find, run, with_client
 from wfactors.cli.text import plural, safe
 from wfactors.client import Client
+from wfactors.convert import DataPort
 from wfactors.errors import NonDeterminismError, UnknownWorkflow, WorkflowNotFound
 from wfactors.model.events import Event, RunStarted
 from wfactors.model.status import Status
@@ -103,8 +104,7 @@ def replay_command(options: Globals, wanted: ReplayOptions) -> None:
 
 
 async def _replay_files(options: Globals, wanted: ReplayOptions) -> list[_Verdict]:
-    del options
-    registry = _registry(wanted.module)
+    application = _application(options, wanted.module)
     verdicts = []
     for path in _expanded(wanted.files):
         is_standard_input = str(path) == "-"
@@ -115,7 +115,7 @@ async def _replay_files(options: Globals, wanted: ReplayOptions) -> list[_Verdic
         except Exception as error:  # noqa: BLE001  Told beside the others.
             verdicts.append(_Verdict(source=source, error=error))
             continue
-        verdicts.append(await _replay(registry, history, source, is_strict=wanted.is_strict))
+        verdicts.append(await _replay(application, history, source, is_strict=wanted.is_strict))
     return verdicts
 
 
@@ -133,7 +133,7 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 async def _replay_store(options: Globals, wanted: ReplayOptions) -> list[_Verdict]:
-    registry = _registry(wanted.module)
+    application = _application(options, wanted.module)
     verdicts = []
     async with with_client(options) as client:
         for id in await _chosen(client, wanted):
@@ -148,7 +148,7 @@ async def _replay_store(options: Globals, wanted: ReplayOptions) -> list[_Verdic
                 verdicts.append(_Verdict(source="store", id=id, error=error))
                 continue
             if history:
-                verdicts.append(await _replay(registry, history, "store", is_strict=wanted.is_strict))
+                verdicts.append(await _replay(application, history, "store", is_strict=wanted.is_strict))
     return verdicts
 
 
@@ -159,12 +159,11 @@ async def _chosen(client: Client, wanted: ReplayOptions) -> Sequence[str]:
     return [item.instance async for item in client.list(status=status)]
 
 
-def _registry(module: str) -> Registry:
+def _application(options: Globals, module: str) -> Application:
+    return Application(registry=Registry(load_registered(module)), data=DataPort(**load_payloads(options)))
 
-    return Registry(load_registered(module))
 
-
-async def _replay(registry: Registry, history: Sequence[Event], source: str, *, is_strict: bool) -> _Verdict:
+async def _replay(application: Application, history: Sequence[Event], source: str, *, is_strict: bool) -> _Verdict:
     # With it comes the whole test kit, which no other command needs.
     from wfactors.testing.replays import explain, replay  # noqa: PLC0415
 
@@ -172,7 +171,7 @@ async def _replay(registry: Registry, history: Sequence[Event], source: str, *, 
     error: Exception | None = None
     difference = ""
     try:
-        replay(history, Application(registry=registry), is_strict=is_strict)
+        replay(history, application, is_strict=is_strict)
     except Exception as raised:  # noqa: BLE001  Whatever the code did is the finding.
         error = raised
         if isinstance(raised, NonDeterminismError):

@@ -1,19 +1,24 @@
-"""From ``MODULE[:ATTRIBUTE]`` on the command line to what an engine registers."""
+"""From ``MODULE[:ATTRIBUTE]`` on the command line to what an engine registers, and to how it stores values."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wfactors.cli.exits import Exit, Problem
+from wfactors.cli.options import PAYLOADS_VARIABLE, Globals
 from wfactors.cli.text import safe
+from wfactors.convert import DataPort
 from wfactors.registry import Activity, Registry, Workflow
 
-__all__ = ["load_registered"]
+__all__ = ["load_payloads", "load_registered"]
+
+_PAYLOAD_SETTINGS = ("converter", "codecs", "retired_codecs")
 
 
 def load_registered(target: str) -> Sequence[Any]:
@@ -40,6 +45,31 @@ def load_registered(target: str) -> Sequence[Any]:
             "decorate functions with @wf.workflow and @wf.activity",
         )
     return registered
+
+
+def load_payloads(options: Globals) -> Mapping[str, Any]:
+    """The arguments of ``open_engine`` and ``open_client`` that say how values are stored; {} for the default way.
+
+    Raises:
+        Problem: What was named is not there, or says something else.
+    """
+    target = options.payloads or os.environ.get(PAYLOADS_VARIABLE)
+    if not target:
+        return {}
+    name, _, attribute = target.partition(":")
+    hint = f"it names a dict with some of {', '.join(_PAYLOAD_SETTINGS)}, or a function that returns one"
+    if not attribute:
+        raise Problem(Exit.USAGE, f"--payloads {safe(target)} is not written MODULE:ATTRIBUTE", hint)
+    settings = _attribute(_imported(name), name, attribute)
+    if callable(settings):
+        settings = _called(settings, target)
+    if not isinstance(settings, Mapping) or not set(settings) <= set(_PAYLOAD_SETTINGS):
+        raise Problem(Exit.USAGE, f"--payloads {safe(target)} does not say how values are stored", hint)
+    try:
+        DataPort(**settings)
+    except (TypeError, ValueError) as error:
+        raise Problem(Exit.USAGE, f"--payloads {safe(target)}: {error}", hint) from error
+    return settings
 
 
 def _imported(name: str) -> Any:
@@ -81,9 +111,13 @@ def _attribute(module: Any, name: str, path: str) -> Any:
 
 def _as_list(value: Any, target: str) -> Sequence[Any]:
     if not isinstance(value, Workflow | Activity | type) and isinstance(value, Callable):  # type: ignore[arg-type]
-        try:
-            value = value()
-        except Exception as error:
-            words = f"{safe(target)}() raised {type(error).__name__}: {error}"
-            raise Problem(Exit.USAGE, words, _last_line(error)) from error
+        value = _called(value, target)
     return list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+
+
+def _called(function: Callable[[], Any], target: str) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        words = f"{safe(target)}() raised {type(error).__name__}: {error}"
+        raise Problem(Exit.USAGE, words, _last_line(error)) from error

@@ -18,7 +18,7 @@ import typer
 from wfactors.actors.engine import open_engine
 from wfactors.actors.process import tune_process
 from wfactors.cli.exits import Exit, Problem
-from wfactors.cli.loading import load_registered
+from wfactors.cli.loading import load_payloads, load_registered
 from wfactors.cli.options import Globals
 from wfactors.cli.output import print_note
 from wfactors.cli.running import run, store_url
@@ -91,6 +91,7 @@ async def _run_engine(url: str, registered: Sequence[Any], options: Globals, nod
             retention=node.retention,
             partitions=node.partitions,
             code_version=node.code_version,
+            **load_payloads(options),
         )
         async with engine_opening as engine:
             _say_ready(options, engine, url, registered, node, began)

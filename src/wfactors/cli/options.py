@@ -18,6 +18,7 @@ __all__ = [
     "Json",
     "JsonArguments",
     "Partitions",
+    "PayloadsOption",
     "StoreUrl",
     "Timeout",
     "attributes_of",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 STORE_VARIABLE = "WFACTORS_STORE"
+PAYLOADS_VARIABLE = "WFACTORS_PAYLOADS"
 
 StoreUrl = Annotated[
     str | None,
@@ -35,6 +37,16 @@ StoreUrl = Annotated[
         "-s",
         metavar="URL",
         help=f"Where the workflows are: sqlite:///shop.db, sqlite:////absolute.db. Default: ${STORE_VARIABLE}.",
+        show_default=False,
+    ),
+]
+PayloadsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--payloads",
+        metavar="MODULE:ATTRIBUTE",
+        help="How values are stored, if not in the default way: a dict with what open_engine was given as converter, "
+        f"codecs and retired_codecs, or a function that returns it. Default: ${PAYLOADS_VARIABLE}.",
         show_default=False,
     ),
 ]
@@ -61,16 +73,18 @@ class Globals:
     Attributes:
         store: The URL; None if nobody gave one.
         json: Whether JSON is wanted.
+        payloads: Where converter and codecs are found; None if nobody said.
     """
 
     store: str | None = None
     json: bool = False
+    payloads: str | None = None
 
 
 def globals_of(context: typer.Context, store: str | None, *, json: bool) -> Globals:
     """The options of a command, with those before its name where it has none of its own."""
     outer = context.obj if isinstance(context.obj, Globals) else Globals()
-    return Globals(store or outer.store, json or outer.json)
+    return Globals(store or outer.store, json or outer.json, outer.payloads)
 
 
 def json_of(text: str, what: str) -> Any:

@@ -17,6 +17,7 @@ import typer
 
 from wfactors.actors.engine import open_client
 from wfactors.cli.exits import Exit, Problem, explained
+from wfactors.cli.loading import load_payloads
 from wfactors.cli.options import STORE_VARIABLE, Globals
 from wfactors.cli.output import print_problem
 from wfactors.cli.text import duration, safe, unescaped
@@ -113,7 +114,7 @@ async def with_client(options: Globals, *, may_create: bool = False, partitions:
             "check --store, or make one with wfactors migrate",
         )
     try:
-        opening = open_client(url, partitions=partitions)
+        opening = open_client(url, partitions=partitions, **load_payloads(options))
         async with opening as client:
             yield client
     except ValueError as error:

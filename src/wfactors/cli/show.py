@@ -20,7 +20,7 @@ from wfactors.cli.output import STYLES, out_console, print_json, status_text
 from wfactors.cli.requests import failure_as_json
 from wfactors.cli.running import find, run, with_client
 from wfactors.cli.text import ago, clock, duration, iso, plural, safe, shortened, size
-from wfactors.cli.timeline import Span, event_in_words, payload_text, spans_of
+from wfactors.cli.timeline import Span, event_in_words, payload_text, readable, spans_of
 from wfactors.client import Client, Description
 from wfactors.model.events import Event
 from wfactors.model.payloads import NULL, Payload
@@ -93,7 +93,7 @@ async def _read(client: Client, id: str, wanted: ShowOptions) -> _Shown:
     if header is None:
         raise Problem(Exit.NOT_FOUND, f"workflow {safe(handle.id)} has no run {wanted.run}", "leave out --run")
     tasks = await client.store.tasks(header.instance, header.run)
-    history = await handle.history(header.run)
+    history = [readable(event, client.data) for event in await handle.history(header.run)]
     first = history[0] if history else None
     partitions = {row.partition: row.node for row in await client.store.partitions()}
     return _Shown(

@@ -6,17 +6,21 @@ Decisions carry no time of their own; theirs is that of the fact before them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import attrs
 
 from wfactors.cli.text import duration, safe, shortened
+from wfactors.convert import DataPort
+from wfactors.errors import CodecError
 from wfactors.model import events as E  # noqa: N812  The vocabulary of this file.
 from wfactors.model.events import Event
+from wfactors.model.failures import Failure
 from wfactors.model.payloads import Payload
 from wfactors.model.records import TaskRow
 
-__all__ = ["Outcome", "Span", "event_in_words", "payload_text", "spans_of"]
+__all__ = ["Outcome", "Span", "event_in_words", "payload_text", "readable", "spans_of"]
 
 Outcome = Literal["open", "done", "failed", "cancelled", "point"]
 _PAYLOAD_LENGTH = 60
@@ -179,6 +183,19 @@ def _describe_task(span: Span, task: TaskRow) -> None:
     if task.failure is not None:
         words.append(f"the last one failed: {task.failure.summary()}")
     span.detail = ", ".join(words)
+
+
+def readable(event: Event, data: DataPort) -> Event:
+    """The event with what codecs did undone, as far as they are at hand."""
+    changes: dict[str, Any] = {}
+    for name in attrs.fields_dict(type(event)):
+        value = getattr(event, name)
+        if isinstance(value, Payload):
+            changes[name] = Payload(data.plain(value))
+        elif isinstance(value, Failure):
+            with suppress(CodecError):
+                changes[name] = data.reveal(value)
+    return attrs.evolve(event, **changes) if changes else event
 
 
 def payload_text(payload: Payload) -> str:

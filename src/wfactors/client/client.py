@@ -15,7 +15,7 @@ import attrs
 from wfactors.client.handle import Description, Handle, to_datetime
 from wfactors.client.requests import ClientStatistics, Requests, Router, new_message_id
 from wfactors.convert import CallSignature, DataPort
-from wfactors.errors import PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
+from wfactors.errors import CodecError, PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
 from wfactors.kernel.times import to_timestamp
 from wfactors.model.ids import chosen_id, partition_of, validated_id, validated_queue, validated_text
 from wfactors.model.messages import Message, Signal
@@ -333,7 +333,11 @@ class Client:
         self, header: HeaderRow, tasks: Sequence[TaskRow] = (), children: Sequence[HeaderRow] = ()
     ) -> Description:
         """A header as people see it."""
-        failure = None if header.failure is None else self.data.reveal(header.failure)
+        failure = header.failure
+        if failure is not None:
+            # Without the codecs it went through, the type of the failure is still worth seeing.
+            with suppress(CodecError):
+                failure = self.data.reveal(failure)
         attributes = self.data.attributes_from_payload(header.attributes)
         return Description(
             id=header.id,
