@@ -505,6 +505,16 @@ class TestConcealed:
         with pytest.raises(CodecError, match=r"^failure: is none once decoded"):
             SEALING.reveal(nonsense)
 
+    @pytest.mark.parametrize("field", ["cause", "group"])
+    def test_nested_too_deeply(self, field):
+        """Deeper than anything that was recorded: an error of the codec, for its reader alone."""
+        failure = Failure("a.E", "m")
+        for _ in range(5_000):
+            failure = Failure("a.E", "m", **{field: failure if field == "cause" else (failure,)})
+
+        with pytest.raises(CodecError, match=r"^failure: is nested too deeply$"):
+            PORT.reveal(failure)
+
     def test_compression_conceals_nothing(self):
         """Without encryption, texts stay readable."""
         port = DataPort(codecs=[ZlibCodec()])

@@ -267,8 +267,15 @@ class DataPort:
         """The failure as it was before ``conceal``, and so its causes and members.
 
         Raises:
-            CodecError: A codec it went through is not configured here, or refuses the bytes.
+            CodecError: A codec it went through is not configured here, or refuses the bytes; or it is nested more
+                deeply than any that was recorded.
         """
+        try:
+            return self._reveal(failure)
+        except RecursionError:
+            raise CodecError("failure: is nested too deeply") from None
+
+    def _reveal(self, failure: Failure) -> Failure:
         if failure.sealed != NULL:
             try:
                 failure = _read_failure(self._unseal(failure.sealed, "failure"))
@@ -278,8 +285,8 @@ class DataPort:
             return failure
         return attrs.evolve(
             failure,
-            cause=None if failure.cause is None else self.reveal(failure.cause),
-            group=tuple(self.reveal(member) for member in failure.group),
+            cause=None if failure.cause is None else self._reveal(failure.cause),
+            group=tuple(self._reveal(member) for member in failure.group),
         )
 
     def _opened(self, failure: Failure) -> Failure:
