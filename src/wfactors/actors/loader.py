@@ -145,7 +145,7 @@ class Loader:
             if mail.done is not None:
                 partition.after_commit(partial(mail.done, error))
             elif isinstance(mail.content, Query):
-                partition.turns.refuse_query(mail, instance.key, str(error))
+                partition.turns.refuse_question(mail, instance.key, str(error))
             else:
                 partition.parking.keep(instance, mail)
         instance.mail.clear()
@@ -166,7 +166,7 @@ class Loader:
             mail, instance.mail = instance.mail, deque()
             for item in mail:
                 if isinstance(item.content, Query):
-                    partition.turns.refuse_query(item, instance.header.id, reason)
+                    partition.turns.refuse_question(item, instance.header.id, reason)
                 else:
                     instance.mail.append(item)
         partition.loaded(instance)
@@ -235,8 +235,10 @@ class Loader:
         instance.ledger = Ledger(header.instance, header.run)
         try:
             for append in await self._partition.store.history(header.instance, header.run):
-                where = f"history of {header.id!r} from event {append.first}"
-                instance.ledger.note(decode_events(append.data, where))
+                events = decode_events(append.data, f"history of {header.id!r} from event {append.first}")
+                instance.ledger.note(events)
+                # Whoever ends it now must not be earlier than what has happened.
+                instance.time = max(instance.time, *(getattr(event, "time", 0.0) for event in events))
         except StoreCorrupt as error:
             _log.warning("workflow %s: %s", header.id, error)
 

@@ -136,8 +136,8 @@ class Node:
 
     async def _take_part(self, task_status: _Once) -> None:
         settings = self._settings
-        await self._join()
         try:
+            await self._join()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_lease)
                 activities = self._new_activities()
@@ -246,7 +246,6 @@ class Node:
                 # A stand-by: the owner leaves (a notice), or its lease ends (nobody tells).
                 with trio.move_on_after(min(_STANDBY_SECONDS_MAX, self._settings.lease_seconds / 3)):
                     await subscription.wait()
-                await _patiently(self._bury_dead)
 
     async def _run_partition(self, lease: Lease, task_status: trio.TaskStatus[None]) -> None:
         settings = self._settings

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from wfactors.actors.instance import Instance, State
 from wfactors.actors.mail import Content, Mail, Start, TimerDue, is_terminating
-from wfactors.errors import QueryError
 from wfactors.model.messages import ActivityOutcome, Cancel, Message, ParentClosed, Query, Resume, StartChild, Update
 from wfactors.model.records import TaskKey
 
@@ -93,12 +92,9 @@ class Parking:
         content, done = mail.content, mail.done
         if isinstance(content, Start | TimerDue):
             return
-        if isinstance(content, Query):
-            partition.turns.refuse_query(mail, instance.header.id, _why(instance))
-            return
-        if isinstance(content, Update) and done is not None:
+        if isinstance(content, Query | Update):
             instance.update_waiters.pop(mail.id, None)
-            partition.after_commit(partial(done, QueryError(instance.header.id, _why(instance))))
+            partition.turns.refuse_question(mail, instance.header.id, _why(instance))
             return
         if isinstance(content, Resume):
             if mail.is_stored:

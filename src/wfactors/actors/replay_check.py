@@ -55,7 +55,7 @@ class ReplayCheckStatistics:
     Attributes:
         replayed: Replays so far.
         differences: Of those, how many did not make the recorded decisions.
-        skipped: Not replayed, because too many waited already or the store did not answer.
+        skipped: Not replayed, because too many waited already, the store did not answer, or nobody here knows them.
         latest: The latest differences.
     """
 
@@ -154,6 +154,10 @@ class ReplayCheck:
         appends = [] if header is None else await partition.store.history(key, run)
         if header is None or not appends:
             # Removed meanwhile, or never started.
+            return
+        if header.workflow not in partition.application.registry.workflows:
+            # Ended by force, since nobody here knows it.
+            self._skipped += 1
             return
         self._replayed += 1
         shadow = Instance(key)

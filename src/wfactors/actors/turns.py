@@ -136,8 +136,8 @@ class Turns:
         if sender is not None:
             self._reply_to(sender, "not_found", mail)
 
-    def refuse_query(self, mail: Mail, id: str, why: str) -> None:
-        """Answer a query to the workflow ``id``, whose code cannot run."""
+    def refuse_question(self, mail: Mail, id: str, why: str) -> None:
+        """Answer a query to the workflow ``id``, or an update of it, whose code cannot run."""
         self._answer(mail, QueryError(id, why))
         if mail.is_stored:
             self._partition.draft.messages_removed.append(mail.id)

@@ -129,10 +129,11 @@ class Client:
 
     async def _start(self, request: CreateRequest, result_type: Any, raises: Sequence[type]) -> Handle[Any]:
         while True:
+            before = self.requests.before_start(request.header)
             outcome = (await self.store.create([request]))[0]
             handle: Handle[Any] = Handle(self, outcome.header, result_type, raises)
             if outcome.created:
-                self.requests.adopt(outcome.header)
+                self.requests.adopt(outcome.header, before)
                 return handle
             status = outcome.header.status
             if outcome.is_refused and status is not Status.OPEN:

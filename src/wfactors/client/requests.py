@@ -43,6 +43,11 @@ class LocalOwner(Protocol):
         """Deliver a message; ``done`` gets the answer after the commit, LeaseLost if the owner stops first."""
         ...
 
+    @property
+    def loads(self) -> int:
+        """How many instances it has read from the store so far."""
+        ...
+
     def adopt(self, header: HeaderRow) -> None:
         """Begin an instance that has just been created in the store."""
         ...
@@ -114,11 +119,19 @@ class Requests:
         finally:
             self._waiting -= 1
 
-    def adopt(self, header: HeaderRow) -> None:
-        """Tell the owner, if it is here, of an instance just created."""
+    def before_start(self, header: HeaderRow) -> tuple[LocalOwner, int] | None:
+        """What ``adopt`` must know of the time before the instance was created: its owner, if it is here."""
         owner = self._router.owner(header.partition) if self._router is not None else None
-        if owner is not None:
-            owner.adopt(header)
+        return None if owner is None else (owner, owner.loads)
+
+    def adopt(self, header: HeaderRow, before: tuple[LocalOwner, int] | None) -> None:
+        """Tell the owner of an instance just created, so that it need not find it.
+
+        If the answer of the store was slow, it may have found it by itself, and be done with it: whoever has loaded
+        anything since is told nothing.
+        """
+        if before is not None and before == self.before_start(header):
+            before[0].adopt(header)
 
     def is_local(self, header: HeaderRow) -> bool:
         """Whether the owner of the instance is in this process."""
