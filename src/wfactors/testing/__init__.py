@@ -9,6 +9,7 @@ Nothing here is imported by the engine. The parts that need pytest or hypothesis
 ``fuzz_schedules``                            run a test under many orders of what is independent
 ``assert_survives_crashes``                   kill an application at each call of its store, and compare
 ``assert_no_difference``                      what the replay check of an engine has found
+``wfactors.testing.simulator``                run workflows in worlds of faults, each decided by a seed
 ``wfactors.testing.plugin``                   the fixtures for pytest
 ``wfactors.testing.conformance``              one suite for every store
 ============================================  ==================================================================

@@ -29,12 +29,12 @@ from wfactors.errors import LeaseLost, StoreUnavailable
 from wfactors.kernel.replay import Recorder
 from wfactors.model.events import Event, TimerFired
 from wfactors.model.messages import Message
-from wfactors.model.records import Append, Batch, Lease, TaskRow
+from wfactors.model.records import Append, Batch, Lease, NodeRow, TaskRow
 from wfactors.stores.memory import MemoryStore
 from wfactors.stores.memory_state import MemoryState
-from wfactors.stores.memory_tables import HistoryTable, InboxTable
+from wfactors.stores.memory_tables import HistoryTable, InboxTable, ReplyTable
 from wfactors.testing.simulator.determinism import patched
-from wfactors.testing.simulator.run import simulate
+from wfactors.testing.simulator.run import run_seed
 
 __all__ = ["MUTANTS", "Find", "hunt", "mutated"]
 
@@ -77,7 +77,7 @@ def hunt(name: str, seeds: int, first: int = 0) -> Find:
     """Run up to ``seeds`` seeds with the bug planted, until one finds it."""
     with mutated(name):
         for number in range(seeds):
-            outcome = simulate(first + number)
+            outcome = run_seed(first + number)
             if outcome.violations:
                 return Find(name, number + 1, outcome.violations[0])
     return Find(name, None)
@@ -161,6 +161,23 @@ def _lose_append(self: HistoryTable, append: Append) -> None:
         _ORIGINALS["one append of a batch is lost"](self, append)
 
 
+@_mutant("lease by the local clock", MemoryStore, "join")
+async def _local_lease(self: MemoryStore, node: NodeRow, lease_seconds: float) -> NodeRow:
+    row: NodeRow = await _ORIGINALS["lease by the local clock"](self, node, lease_seconds)
+    self._state.nodes[node.node] = late = attrs.evolve(row, lease_until=node.joined_at + lease_seconds)
+    return late
+
+
+@_mutant("a node leaves its row behind", MemoryStore, "leave")
+async def _stay(*_: Any) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+@_mutant("replies stay for ever", ReplyTable, "expire")
+def _keep_replies(*_: Any) -> None:
+    pass
+
+
 # --- The journal ------------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +247,42 @@ def _early(self: Any, instance: Any, mail: Any) -> None:
     if run is not None and instance.state is State.READY and now < run.next_deadline <= now + 0.05:
         self._turn(instance, TimerFired(now, 0))
     _ORIGINALS["timers fire a little early"](self, instance, mail)
+
+
+@_mutant("timers fire late", timers.Timers, "push")
+def _late(self: Any, at: float, key: str) -> None:
+    _ORIGINALS["timers fire late"](self, at + 6.0, key)
+
+
+@_mutant("an accepted cancel is lost", turns.Turns, "_cancel")
+def _lose_cancel(self: Any, instance: Any, mail: Any, content: Any, _: float) -> None:
+    self._acknowledge(instance, mail, content.sender)
+
+
+@_mutant("an accepted terminate is lost", turns.Turns, "_terminate")
+def _lose_terminate(self: Any, instance: Any, mail: Any, *_: Any) -> None:
+    self._acknowledge(instance, mail, None)
+
+
+@_mutant("who is terminated unread forgets what time it was", loader.Loader, "_read_ledger")
+async def _timeless(self: Any, instance: Any) -> None:
+    await _ORIGINALS["who is terminated unread forgets what time it was"](self, instance)
+    instance.time = 0.0
+
+
+@_mutant("what a terminated workflow was sent while it was parked stays", intake.Intake, "deliver_kept")
+def _never_again(*_: Any) -> None:
+    pass
+
+
+@_mutant("a parked workflow does not answer from afar", turns.Turns, "refuse_question")
+def _no_answer_from_afar(self: Any, mail: Any, *_: Any) -> None:
+    self._partition.draft.messages_removed.append(mail.id)
+
+
+@_mutant("taken messages are remembered for ever", intake.Intake, "removed")
+def _remember(*_: Any) -> None:
+    pass
 
 
 @_mutant("time may go back", Instance, "feed")

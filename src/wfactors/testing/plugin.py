@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures ``tester``, ``engine`` and ``store``, for async tests that pytest-trio runs.
 
-And ``assert_survives_crashes``, for plain tests. pytest loads it by itself where wfactors is installed
+And ``assert_survives_crashes`` and ``simulate``, for plain tests. pytest loads it by itself where wfactors is installed
 (``-p no:wfactors`` keeps it away). It touches only tests that use one of its fixtures:
 
 * They run under pytest-trio's ``autojump_clock``, which they need not take themselves, whether ``trio_mode`` is on or
@@ -27,7 +27,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -40,7 +40,10 @@ from wfactors.testing.clocks import AutojumpHold, VirtualClock
 from wfactors.testing.crash_points import CrashReport, assert_survives_crashes
 from wfactors.testing.tester import LEASE_SECONDS, LIMIT_SECONDS, Tester, open_tester
 
-__all__ = ["VirtualTime", "engine", "store", "survives_crashes", "tester", "virtual_time"]
+if TYPE_CHECKING:
+    from wfactors.testing.simulator import SimulationReport
+
+__all__ = ["VirtualTime", "engine", "simulation", "store", "survives_crashes", "tester", "virtual_time"]
 
 _FIXTURE = "virtual_time"
 _CLOCK_FIXTURE = "autojump_clock"
@@ -98,6 +101,15 @@ async def tester(request: pytest.FixtureRequest, store: Store, virtual_time: Vir
     virtual_time.clock.begin_at(given.pop("now", None))
     async with open_tester(**given, clock=virtual_time.clock, hold=virtual_time.hold) as made:
         yield made
+
+
+@pytest.fixture(name="simulate")
+def simulation() -> Callable[..., SimulationReport]:
+    """``wfactors.testing.simulator.simulate``: run a scenario in many worlds of faults; for a plain test."""
+    # Not before: most tests need nothing of it.
+    from wfactors.testing.simulator import simulate  # noqa: PLC0415
+
+    return simulate
 
 
 @pytest.fixture(name="assert_survives_crashes")

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from wfactors.testing.simulator.report import Summary, run_seeds
-from wfactors.testing.simulator.run import Outcome, simulate_twice
+from wfactors.testing.simulator.report import WANTED, Summary, run_seeds
+from wfactors.testing.simulator.run import Outcome, run_twice
 
 _EXITS = {"passed": 0, "failed": 1, "inconclusive": 2}
 _SHOWN_MAX = 20
@@ -80,7 +80,7 @@ def _run_traced(first: int, end: int) -> Summary:
 
     summary = Summary()
     for seed in range(first, end):
-        outcome: Outcome = simulate_twice(seed)
+        outcome: Outcome = run_twice(seed)
         console.print(outcome.trace.text(), highlight=False, markup=False, soft_wrap=True)
         if outcome.error is not None:
             import traceback  # noqa: PLC0415
@@ -93,12 +93,12 @@ def _run_traced(first: int, end: int) -> Summary:
 
 
 def _show_counts(summary: Summary) -> None:
-    table = Table("what", "times", title="What the seeds reached")
-    table.columns[1].justify = "right"
+    table = Table("what", "times", "in of the seeds", title="What the seeds reached")
+    table.columns[1].justify = table.columns[2].justify = "right"
     for name, count in sorted(summary.counts.items()):
-        table.add_row(name, f"{count:,}")
-    for name in summary.missing:
-        table.add_row(name, "never", style="red")
+        table.add_row(name, f"{count:,}", f"{summary.reached[name] / summary.seeds:.2%}")
+    for name in sorted({*WANTED} - summary.reached.keys()):
+        table.add_row(name, "never", "", style="red")
     console.print(table)
     console.print(
         f"{summary.seeds:,} seeds, each run twice, {len(summary.digests):,} of them different; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +38,15 @@ class Teller:
         id: Of the workflow.
         plan: For it.
         far: A client in a process of its own.
+        queues: Where the workflow may be started.
     """
 
-    def __init__(self, world: World, id: str, plan: Plan, far: wf.Client) -> None:
+    def __init__(self, world: World, id: str, plan: Plan, far: wf.Client, queues: Sequence[str]) -> None:
         self._world = world
         self._id = id
         self._plan = plan
         self._far = far
+        self._queues = queues
         self._random = Random(f"{world.seed}/{id}")
         self._words = 0
         self._sender = id
@@ -52,14 +54,14 @@ class Teller:
     async def run(self) -> None:
         """Do it all; ends when the workflow has."""
         random = self._random
-        await trio.sleep(random.choice((0.0, 0.0, random.uniform(0, 1.5))))
+        await trio.sleep(random.choice((0.0, 0.0, random.uniform(0, 0.8))))
         instance = await self._start()
         actions: list[Callable[[wf.Handle[Any]], Awaitable[None]]] = [
             self._signal, self._signal, self._signal, self._update, self._query, self._cancel, self._terminate,
             self._describe,
         ]  # fmt: skip
         weights = (4, 4, 4, 3, 3, 1, 1, 1)
-        for action in random.choices(actions, weights, k=random.randint(0, 5)):
+        for action in random.choices(actions, weights, k=random.randint(0, 4)):
             await trio.sleep(random.choice((0.0, random.uniform(0, 0.5))))
             await self._attempt(action)
         await self._wait_closed(instance)
@@ -111,7 +113,7 @@ class Teller:
 
     async def _start(self) -> str:
         world, random = self._world, self._random
-        queue = random.choice((None, *world.queues))
+        queue = random.choice(self._queues)
         with_signal = random.random() < 0.2  # noqa: PLR2004
         word = self._next_word()
 
@@ -158,9 +160,11 @@ class Teller:
 
     async def _cancel(self, handle: wf.Handle[Any]) -> None:
         await handle.cancel("enough")
+        self._world.watch.promised("cancel", handle.instance, trio.current_time())
 
     async def _terminate(self, handle: wf.Handle[Any]) -> None:
         await handle.terminate("enough")
+        self._world.watch.promised("terminate", handle.instance, trio.current_time())
 
     async def _describe(self, handle: wf.Handle[Any]) -> None:
         await handle.describe()

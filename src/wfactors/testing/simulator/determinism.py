@@ -14,9 +14,12 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import trio
+
 from wfactors import pace
 from wfactors.actors import node, partition, turns
 from wfactors.actors.activities import Activities
+from wfactors.actors.attempt import Attempt
 from wfactors.actors.watchdog import Watchdog
 from wfactors.client import client, requests
 from wfactors.testing.scheduler import seeded_scheduler
@@ -74,6 +77,10 @@ def deterministic(seed: int) -> Iterator[None]:
     def watching(_: Watchdog) -> AbstractContextManager[None]:
         return nullcontext()
 
+    async def in_thread(_: Attempt, job: Callable[[], object]) -> object:
+        await trio.lowlevel.checkpoint()
+        return job()
+
     clock = _StepClock(Random(f"{seed}/slices"))
     draw: Callable[[], float] = Random(f"{seed}/jitter").random
     replaced: list[tuple[Any, str, object]] = [
@@ -87,6 +94,7 @@ def deterministic(seed: int) -> Iterator[None]:
         (turns, "_DECISIONS_AT_ONCE", 1),
         (partition, "_ITEMS_AT_ONCE", 1),
         (Watchdog, "watching", watching),
+        (Attempt, "_in_thread", in_thread),
     ]
     logger = logging.getLogger("wfactors")
     level, was_collecting = logger.level, gc.isenabled()

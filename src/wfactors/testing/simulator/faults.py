@@ -8,7 +8,8 @@ everything fails a little explores less than many that differ.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import math
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ __all__ = ["NO_FAULTS", "Link", "Odds", "ProcessDied", "swarm"]
 # Writes that may arrive after their sender is gone, or twice: each is idempotent by the contract of stores.
 _REPEATABLE = frozenset({"commit", "report", "send", "create", "heartbeat", "release", "leave"})
 _IN_FLIGHT_SHARE = 0.7
+# A process that has asked the store so few times has not got far.
+_RECOVERY_CALLS = 15
 
 
 class ProcessDied(BaseException):
@@ -51,6 +54,7 @@ class Odds:
 
     Attributes:
         crash: A process dies, now or at one of its next calls.
+        breaks: The n-th call of a process from now fails, and maybe all that follow.
         pause: A process is stopped, and goes on after a while.
         cut: A process does not reach the store for a while.
         outage: Nobody does.
@@ -58,9 +62,10 @@ class Odds:
         jump: The clock of a process jumps.
         store_jump: The clock of the store jumps ahead.
 
-    And at the start:
+    And else:
 
     Attributes:
+        relapse: The process after a crash dies too, or its n-th call fails, while it recovers.
         skew: Seconds by which the clocks of processes differ.
     """
 
@@ -72,12 +77,14 @@ class Odds:
     late_notice: float = 0.0
     doubled_notice: float = 0.0
     crash: float = 0.0
+    breaks: float = 0.0
     pause: float = 0.0
     cut: float = 0.0
     outage: float = 0.0
     restart: float = 0.0
     jump: float = 0.0
     store_jump: float = 0.0
+    relapse: float = 0.0
     skew: float = 0.0
 
 
@@ -92,13 +99,15 @@ _LEVELS: dict[str, tuple[float, float]] = {
     "doubled": (0.02, 0.25),
     "late_notice": (0.05, 0.5),
     "doubled_notice": (0.05, 0.4),
-    "crash": (0.15, 0.8),
-    "pause": (0.15, 0.6),
-    "cut": (0.15, 0.5),
-    "outage": (0.1, 0.3),
-    "restart": (0.15, 0.6),
-    "jump": (0.2, 1.0),
-    "store_jump": (0.05, 0.2),
+    "crash": (0.5, 2.0),
+    "breaks": (0.4, 1.5),
+    "pause": (0.4, 1.0),
+    "cut": (0.3, 0.8),
+    "outage": (0.2, 0.5),
+    "restart": (0.4, 1.5),
+    "jump": (0.4, 1.5),
+    "store_jump": (0.2, 0.6),
+    "relapse": (0.3, 0.7),
     "skew": (0.5, 30.0),
 }
 _QUIET_SHARE = 0.1
@@ -106,14 +115,18 @@ _OFF_SHARE = 0.6
 _RARE_SHARE = 0.25
 
 
-def swarm(random: Random) -> Odds:
-    """The odds of one run: each kind off, rare or wild; some runs without any."""
+def swarm(random: Random, kinds: Collection[str] | None = None) -> Odds:
+    """The odds of one run: each kind, or each of these, off, rare or wild; some runs without any."""
+    if unknown := set(kinds or ()) - _LEVELS.keys():
+        raise ValueError(f"no such faults: {sorted(unknown)}; there are {', '.join(_LEVELS)}")
     if random.random() < _QUIET_SHARE:
         return NO_FAULTS
     chosen = {}
     for name, (rare, wild) in _LEVELS.items():
         draw = random.random()
         chosen[name] = 0.0 if draw < _OFF_SHARE else rare if draw < _OFF_SHARE + _RARE_SHARE else wild
+    if kinds is not None:
+        chosen = {name: chosen[name] for name in _LEVELS if name in kinds}
     return Odds(**chosen)
 
 
@@ -135,21 +148,28 @@ class Link:
         changes: What this process hears of changes.
         is_dead: The process has died: nothing gets through any more, in either direction.
         is_cut: The store is out of reach.
+        is_safe: It is always in reach.
+        clock_now: The time of the process.
         fuse: The process dies at its call of this number from now, and, if the flag is set, before it is carried out.
     """
 
-    def __init__(self, world: World, name: str, odds: Odds) -> None:
+    def __init__(self, world: World, name: str, odds: Odds, now: Callable[[], float]) -> None:
         self.url = "memory://"
         self.name = name
         self.changes = Changes()
         self.odds = odds
         self.is_dead = False
         self.is_cut = False
+        self.is_safe = False
+        self.clock_now = now
         self.fuse: tuple[int, bool] | None = None
         self.on_fuse: Callable[[], None] = lambda: None
         self._world = world
         self._random = Random(f"{world.seed}/{name}")
         self._gate: trio.Event | None = None
+        self._calls = 0
+        self._breaks_at: float = math.inf
+        self._stays_broken = False
 
     # --- What the world does to it ---
 
@@ -168,6 +188,11 @@ class Link:
     def is_paused(self) -> bool:
         """Whether the process is stopped."""
         return self._gate is not None
+
+    def break_at_call(self, number: int, *, for_ever: bool) -> None:
+        """Let the call of this number from now fail, and all after it if ``for_ever``."""
+        self._breaks_at = self._calls + number
+        self._stays_broken = for_ever
 
     def die(self) -> None:
         """The process is gone: whatever it has asked, or will ask, raises ProcessDied in it."""
@@ -217,7 +242,10 @@ class Link:
             if self.odds is NO_FAULTS:
                 value = await self._carry_out(operation, method, args, options)
             else:
-                value = await self._call_faulty(operation, method, args, options)
+                try:
+                    value = await self._call_faulty(operation, method, args, options)
+                finally:
+                    world.settle()
             await self._pass(is_before=False)
         except WfactorsError as error:
             if self.is_dead:
@@ -231,12 +259,7 @@ class Link:
         while self._gate is not None:
             await self._gate.wait()
         if self.fuse is not None:
-            number, dies_before = self.fuse
-            if dies_before == is_before:
-                self.fuse = None if number == 0 else (number - 1, dies_before)
-                if number == 0:
-                    self._world.count(f"fault crash {'before' if is_before else 'after'} a call")
-                    self.on_fuse()
+            self._burn(self.fuse, is_before=is_before)
         if self.is_dead:
             await trio.lowlevel.checkpoint_if_cancelled()
             raise ProcessDied
@@ -244,6 +267,29 @@ class Link:
             self._world.count("fault cut off")
             await trio.sleep(self._random.uniform(0.01, 0.3))
             raise StoreUnavailable("simulated: the store is out of reach")
+        self._calls += is_before
+        if self._calls > self._breaks_at and is_before:
+            await self._fail_for_good()
+
+    def _burn(self, fuse: tuple[int, bool], *, is_before: bool) -> None:
+        number, dies_before = fuse
+        if dies_before != is_before:
+            return
+        self.fuse = None if number == 0 else (number - 1, dies_before)
+        if number == 0:
+            self._world.count(f"fault crash {'before' if is_before else 'after'} a call")
+            if self._calls <= _RECOVERY_CALLS:
+                self._world.count("fault crash in recovery")
+            self.on_fuse()
+
+    async def _fail_for_good(self) -> None:
+        self._world.count(f"fault n-th call fails{' for ever' if self._stays_broken else ''}")
+        if self._calls <= _RECOVERY_CALLS:
+            self._world.count("fault failure in recovery")
+        if not self._stays_broken:
+            self._breaks_at = math.inf
+        await trio.sleep(self._random.uniform(0.0, 0.1))
+        raise StoreUnavailable("simulated: this call failed")
 
     async def _call_faulty(self, operation: str, method: Callable[..., Awaitable[Any]], args: Any, options: Any) -> Any:
         odds, random, world = self.odds, self._random, self._world
@@ -283,6 +329,7 @@ class Link:
     ) -> Any:
         """Be on the way for ``delay``: the request arrives even if nobody waits for its answer any more."""
         request = _Request()
+        self._world.in_flight += 1
         self._world.nursery.start_soon(self._arrive, request, delay, operation, method, args, options)
         try:
             await request.answered.wait()
@@ -303,6 +350,7 @@ class Link:
         options: Any,
     ) -> None:
         await trio.sleep(delay)
+        self._world.arrived()
         is_orphan = request.is_abandoned or self.is_dead
         if is_orphan and (operation not in _REPEATABLE or self._random.random() > _IN_FLIGHT_SHARE):
             request.error = StoreUnavailable("simulated: it never arrived")
@@ -341,4 +389,5 @@ class Link:
         self.odds = NO_FAULTS
         self.is_cut = False
         self.fuse = None
+        self._breaks_at = math.inf
         self.resume()

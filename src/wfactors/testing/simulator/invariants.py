@@ -7,9 +7,10 @@ came from its owner, whether histories grow without gaps and record each outcome
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wfactors.model import events
 from wfactors.model.events import FINAL, Event
@@ -19,9 +20,13 @@ from wfactors.model.wire import decode_events
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Watch", "signals_between", "signals_handed_over"]
+__all__ = ["EPOCH", "Watch", "signals_between", "signals_handed_over"]
 
 RunKey = tuple[str, int]
+
+# When the simulated time is 0; and how often clocks are read again, or the store asked for what nobody told.
+EPOCH = 1_700_000_000.0
+_POLL_SECONDS = 1.0
 
 _OUTCOMES = (
     events.ActivityCompleted,
@@ -40,41 +45,65 @@ class Watch:
     Args:
         broken: Told each violation.
         count: Told each rare path.
+        lease_seconds: Of all nodes.
 
     Attributes:
         started: The runs whose beginning is in the store.
+        calm_since: When the faults ended; ``inf`` while they last.
     """
 
-    def __init__(self, broken: Callable[[str, str], None], count: Callable[[str], None]) -> None:
+    def __init__(
+        self, broken: Callable[[str, str], None], count: Callable[[str], None], lease_seconds: float = 0.0
+    ) -> None:
         self._broken = broken
         self._count = count
+        self._late_max = lease_seconds + _POLL_SECONDS
         self._owners: dict[str, tuple[int, str]] = {}
+        self._owned_since: dict[str, float] = {}
         self._sequences: dict[str, int] = {}
         self._lengths: dict[RunKey, int] = {}
         self._times: dict[RunKey, float] = {}
+        self._timers: dict[RunKey, dict[int, float]] = defaultdict(dict)
         self._outcomes: set[tuple[str, int, int]] = set()
         self._messages: set[tuple[str, str]] = set()
         self._ended: set[RunKey] = set()
+        self._closed_at: dict[str, float] = {}
+        self._asked_to_end: set[tuple[str, str]] = set()
+        self._promises: list[tuple[str, str, float]] = []
         self.started: set[RunKey] = set()
+        self.calm_since = math.inf
 
-    def done(self, operation: str, args: Sequence[Any], value: Any) -> None:
-        """The store has carried out a call."""
-        if operation == "commit":
-            self._committed(args[0])
-        elif operation == "acquire" and value is not None:
-            self._acquired(value, args[1])
-        elif operation == "remove":
-            self._lengths = {key: length for key, length in self._lengths.items() if key[0] != args[0]}
+    # --- What clients were promised: I1 ---
 
-    def _acquired(self, lease: Lease, node: str) -> None:
+    def promised(self, kind: str, instance: str, now: float) -> None:
+        """A ``"cancel"`` or ``"terminate"`` was acknowledged."""
+        self._promises.append((kind, instance, now))
+
+    def broken_promises(self) -> Iterable[str]:
+        """What was acknowledged and never happened, when all is over.
+
+        A run may end by itself before it takes in what lies in its inbox; it has no more time for that than the inbox
+        takes to be read.
+        """
+        for kind, instance, at in self._promises:
+            in_time = max(at, self.calm_since) + self._late_max
+            if (kind, instance) not in self._asked_to_end and self._closed_at.get(instance, math.inf) > in_time:
+                yield f"the accepted {kind} of {instance} is lost"
+
+    # --- Owners: I2, I5 ---
+
+    def acquired(self, lease: Lease, node: str, now: float) -> None:
+        """A node owns a partition."""
         epoch, owner = self._owners.get(lease.partition, (0, ""))
         if lease.epoch <= epoch:
             self._broken("I2", f"{lease.partition}: epoch {lease.epoch} after {epoch}")
         if owner and owner != node:
             self._count("rare takeover")
         self._owners[lease.partition] = (lease.epoch, node)
+        self._owned_since[lease.partition] = now
 
-    def _committed(self, batch: Batch) -> None:
+    def committed(self, batch: Batch, now: float, clock: float) -> None:
+        """A batch was written, at ``now``; the clock of the process it came from said ``clock``."""
         partition = batch.partition
         epoch = self._owners.get(partition, (0, ""))[0]
         if batch.epoch != epoch:
@@ -86,8 +115,9 @@ class Watch:
         if batch.sequence != before + 1:
             self._broken("I2", f"{partition}: batch {batch.sequence} was accepted after {before}")
         self._sequences[partition] = batch.sequence
+        since = max(self.calm_since, self._owned_since.get(partition, 0.0))
         for append in batch.appends:
-            self._appended(append)
+            self._appended(append, now, clock, since)
         for task in batch.tasks:
             if task.attempt > 1:
                 self._count("rare task handed out again")
@@ -97,7 +127,9 @@ class Watch:
         if batch.replies:
             self._count("rare reply by way of the store")
 
-    def _appended(self, append: Append) -> None:
+    # --- Histories: I2, I3, I6, I8 ---
+
+    def _appended(self, append: Append, now: float, clock: float, since: float) -> None:
         key = (append.instance, append.run)
         length = self._lengths.get(key, 0)
         if append.first != length:
@@ -105,13 +137,13 @@ class Watch:
         self._lengths[key] = append.first + append.count
         for event in decode_events(append.data):
             self._count(f"event {type(event).__name__}")
-            self._event(key, event)
+            self._event(key, event, now)
+            self._timer(key, event, clock - now, since)
 
-    def _event(self, key: RunKey, event: Event) -> None:
+    def _event(self, key: RunKey, event: Event, now: float) -> None:
         time = getattr(event, "time", None)
         if time is not None:
-            # Who ends a run without replaying it has no other time than its clock's.
-            if time < self._times.get(key, 0.0) and not isinstance(event, events.RunTerminated):
+            if time < self._times.get(key, 0.0):
                 self._broken("I2", f"run {key}: time goes back at {type(event).__name__}")
             self._times[key] = time
         if key in self._ended and not isinstance(event, events.SignalReceived):
@@ -128,8 +160,34 @@ class Watch:
             self._messages.add((key[0], id))
         elif isinstance(event, events.RunStarted):
             self.started.add(key)
+        elif isinstance(event, events.CancelRequested):
+            self._asked_to_end.add(("cancel", key[0]))
         elif isinstance(event, FINAL):
             self._ended.add(key)
+            if isinstance(event, events.RunTerminated):
+                self._asked_to_end.add(("terminate", key[0]))
+            if not isinstance(event, events.RunContinued):
+                self._closed_at[key[0]] = now
+
+    def _timer(self, key: RunKey, event: Event, skew: float, since: float) -> None:
+        """Early is broken always, by the clock of the owner; late only once an owner could be in time."""
+        timers = self._timers[key]
+        if isinstance(event, events.TimerSet):
+            timers[event.timer] = event.at
+        elif isinstance(event, events.TimerCancelled):
+            timers.pop(event.timer, None)
+        elif isinstance(event, events.TimerFired):
+            due = {timer: at for timer, at in timers.items() if at <= event.time}
+            if not due:
+                self._broken("I8", f"run {key}: a timer fired at {event.time}, armed are {timers}")
+                return
+            late = event.time - max(min(due.values()), since + EPOCH + skew)
+            if late > self._late_max:
+                self._broken("I8", f"run {key}: a timer fired {late:.3f} s late")
+            if since != math.inf:
+                self._count("rare timer after the faults")
+            for timer in due:
+                del timers[timer]
 
 
 def signals_between(histories: Mapping[RunKey, Sequence[Event]], ids: Mapping[str, str]) -> Iterable[str]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import trio
 
 import wfactors as wf
+from wfactors.testing.simulator.trouble import mischief
 
 if TYPE_CHECKING:
-    from wfactors.testing.simulator.world import Process
+    from wfactors.testing.simulator.process import Process
 
 __all__ = ["Activities", "application", "draw_plan", "wander"]
 
@@ -147,7 +148,10 @@ class _Walk:
     async def _hear(self, seconds: float, count: int) -> None:
         with wf.move_on_after(seconds):
             for _ in range(count):
-                self.words.append(await wf.signals("word", str).receive())
+                try:
+                    self.words.append(await wf.signals("word", str).receive())
+                except wf.ConversionError:
+                    self.words.append("nonsense")
 
     async def _stop(self, id: str) -> None:
         with suppress(wf.WorkflowNotFound, wf.WorkflowClosed):
@@ -224,14 +228,18 @@ def changed_wander(has_started: Callable[[str, int], bool]) -> Any:
 
 
 def application(process: Process | None, version: str = "good") -> list[Any]:
-    """What an engine registers: ``"good"`` code, code that was ``"changed"``, or code that ``"lacks"`` the workflow."""
+    """What an engine registers: ``"good"`` code, code that was ``"changed"``, or code that ``"lacks"`` the workflow.
+
+    Without a process: what can be replayed.
+    """
     activities = Activities(process)
+    if process is None:
+        return [wander, activities]
     if version == "lacks":
         return [activities]
     if version == "changed":
-        assert process is not None
-        return [changed_wander(process.has_started), activities]
-    return [wander, activities]
+        return [changed_wander(process.has_started), mischief, activities]
+    return [wander, mischief, activities]
 
 
 # --- Plans -----------------------------------------------------------------------------------------------------------
@@ -247,7 +255,7 @@ class _Planner:
         self._verbs = random.sample(sorted(self._table), k=random.randint(3, len(self._table)))
 
     def plan(self, depth: int = 0) -> Plan:
-        length = self._random.randint(1, 4 if depth == 0 else 2)
+        length = self._random.randint(1, 3 if depth == 0 else 2)
         steps = [self._step(depth) for _ in range(length)]
         if depth == 0 and self._random.random() < _NAPS_SHARE:
             # What changed code leaves out.
@@ -265,14 +273,14 @@ class _Planner:
         return f"w{self._words}"
 
     def _seconds(self) -> float:
-        return self._random.choice((0.01, 0.1, 0.3, 0.7, 1.5))
+        return self._random.choice((0.01, 0.1, 0.3, 0.6, 1.0))
 
     def _place(self) -> str:
         return self._random.choice(("", "", "", *self._queues))
 
     def _work(self, _: int) -> Plan:
         random = self._random
-        seconds = random.choice((0.0, 0.0, 0.1, 0.4, 1.2))
+        seconds = random.choice((0.0, 0.0, 0.1, 0.4, 0.8))
         failures = random.choice((0, 0, 0, 1, 2))
         beats, limit = random.choice((0, 0, 2)), random.choice((0, 1.0))
         return ["work", seconds, failures, beats, self._word(), limit, self._place()]
@@ -284,7 +292,7 @@ class _Planner:
         return ["sleep", self._seconds()]
 
     def _both(self, depth: int) -> Plan:
-        return ["both", [self.plan(depth + 1) for _ in range(self._random.randint(2, 4))]]
+        return ["both", [self.plan(depth + 1) for _ in range(self._random.randint(2, 3))]]
 
     def _within(self, depth: int) -> Plan:
         return ["within", self._seconds(), self.plan(depth + 1)]

@@ -1,35 +1,36 @@
-"""One simulated world: a store, the processes that run engines on it, and the time they live in.
+"""One simulated world: a store, the processes that run engines on it, and what is seen of them.
 
-A *process* is a production engine with a clock and a link to the store of its own. It dies by losing its link for good:
-whatever it still does is seen by nobody. Everything happens in one Trio run on one ``MockClock``.
+Everything happens in one Trio run on one clock that jumps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, cast
 
+import attrs
 import trio
 
 import wfactors as wf
-from wfactors.activity import ActivityInfo
-from wfactors.convert import CattrsConverter, DataPort
-from wfactors.model.limits import Limits
+from wfactors.convert import Converter, DataPort
 from wfactors.stores.base import Store
 from wfactors.stores.changes import Changes
 from wfactors.stores.memory import MemoryStore
 from wfactors.testing.auditor import Entry
-from wfactors.testing.simulator.faults import NO_FAULTS, Link, Odds, ProcessDied
-from wfactors.testing.simulator.invariants import Watch
+from wfactors.testing.simulator.faults import NO_FAULTS, Link, Odds
+from wfactors.testing.simulator.invariants import EPOCH, Watch
+from wfactors.testing.simulator.process import Process
 from wfactors.testing.simulator.trace import Trace
+from wfactors.workflow import Application
 
-__all__ = ["Endless", "Process", "World"]
+__all__ = ["Crew", "Endless", "World"]
 
-EPOCH = 1_700_000_000.0
-_REREAD_SECONDS = 1.0
 _LINES_MAX = 15_000
-_CONVERTER = CattrsConverter()
+# What can be the last thing that somebody waits for.
+_CHANGES = frozenset({"commit", "report", "claim", "send", "create"})
+_GOOD = "good"
 
 
 class Endless(BaseException):
@@ -54,107 +55,25 @@ class _Broadcast(Changes):
                 link.notify(topics)
 
 
-class _ProcessClock:
-    """The wall clock of a process: it may be wrong, and it may jump."""
-
-    def __init__(self, skew: float) -> None:
-        self.skew = skew
-
-    def now(self) -> float:
-        """Seconds since the epoch, as this process believes."""
-        return EPOCH + self.skew + trio.current_time()
-
-    async def sleep_until(self, at: float) -> None:
-        """As ``SystemClock`` does."""
-        while (rest := at - self.now()) > 0:
-            await trio.sleep(max(min(rest, _REREAD_SECONDS), 1e-6))
-        await trio.lowlevel.checkpoint()
-
-
-class Process:
-    """A process that runs one engine.
+@attrs.frozen(kw_only=True)
+class Crew:
+    """What the processes of a world run.
 
     Attributes:
-        name: Of this process; one that is started again has a new one.
-        link: To the store.
-        engine: While it runs.
-        has_ended: Set when all of it is gone.
+        register: What the engine of a process registers, whose code is of a version.
+        versions: Of the code, of which a process that is shut down and started again has one; the first is good.
+        converter: Of all engines and clients.
+        application: What its histories can be replayed with.
+        options: Other arguments of ``open_engine`` for the process in a slot.
+        partitions: Of each queue.
     """
 
-    def __init__(self, world: World, slot: int, number: int, version: str) -> None:
-        self.name = f"p{slot}.{number}"
-        self.slot = slot
-        self.version = version
-        self.link = Link(world, self.name, world.odds if world.is_stormy else NO_FAULTS)
-        self.link.on_fuse = self.die
-        self.clock = _ProcessClock(world.skew())
-        self.engine: wf.Engine | None = None
-        self.has_ended = trio.Event()
-        self.clients: dict[trio.CancelScope, None] = {}
-        self._world = world
-        self._leaving = trio.Event()
-        self._scope = trio.CancelScope()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it runs, or is stopped and may go on."""
-        return not (self.link.is_dead or self.has_ended.is_set())
-
-    def has_started(self, instance: str, run: int) -> bool:
-        """Whether the beginning of a run is in the store."""
-        return (instance, run) in self._world.watch.started
-
-    def effect(self, info: ActivityInfo) -> None:
-        """An activity has done its work here; one of a dead process has not."""
-        if not self.link.is_dead:
-            self._world.note(
-                "effect",
-                instance=info.instance,
-                run=info.run,
-                call=info.call,
-                attempt=info.attempt,
-                key=info.idempotency_key,
-            )
-
-    def die(self) -> None:
-        """As by ``kill -9``: from here on nothing of it reaches anybody."""
-        if self.is_alive:
-            self._world.trace_line(self.name, "dies")
-            self._world.count("fault crash")
-            self.engine = None
-            self.link.die()
-            self._scope.cancel()
-            for scope in list(self.clients):
-                scope.cancel()
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether it was asked to shut down."""
-        return self._leaving.is_set()
-
-    def leave(self) -> None:
-        """Ask it to shut down in order."""
-        self._leaving.set()
-
-    async def run(self) -> None:
-        """Run the engine until it leaves or dies."""
-        world = self._world
-        try:
-            with self._scope:
-                async with world.open_engine(self) as engine:
-                    self.engine = engine
-                    world.trace_line(self.name, "runs", self.version)
-                    await self._leaving.wait()
-                    self.engine = None
-        except* ProcessDied:
-            pass
-        except* Exception as group:
-            if self.is_alive:
-                world.broken("engine", f"the engine of {self.name} crashed: {_leaf(group)!r}", group)
-        finally:
-            self.engine = None
-            self.has_ended.set()
-            world.trace_line(self.name, "ends")
+    register: Callable[[Process, str], Sequence[Any]]
+    versions: Sequence[str] = (_GOOD,)
+    application: Application
+    converter: Converter | None = None
+    options: Callable[[int], Mapping[str, Any]] = lambda _: {}
+    partitions: int = 1
 
 
 class World:
@@ -162,15 +81,17 @@ class World:
 
     Attributes:
         store: The one store, without faults.
+        slots: The places of processes, with whoever runs there.
         links: Of all processes that may hear of changes, the client's too.
         callers: Whose call each task carries out at the store right now.
         is_stormy: Faults happen; they stop when the world heals.
         violations: What was broken, in words.
+        said_good_bye: The nodes that have left in order.
     """
 
-    def __init__(
-        self, seed: int, odds: Odds, nursery: trio.Nursery, application: Callable[[Process, str], Any]
-    ) -> None:
+    crew: Crew
+
+    def __init__(self, seed: int, odds: Odds, nursery: trio.Nursery) -> None:
         self.seed = seed
         self.odds = odds
         self.nursery = nursery
@@ -182,25 +103,16 @@ class World:
         self.links: list[Link] = []
         self.callers: dict[trio.lowlevel.Task, Link] = {}
         self.in_flight = 0
+        self._changed = trio.Event()
         self.is_stormy = True
         self.store_ahead = 0.0
+        self.lease_seconds = random.choice((1.5, 3.0))
         self.store = MemoryStore(clock=self.store_now)
         self.store.changes = _Broadcast(self)
-        self.watch = Watch(self.broken, self.count)
-        self.lease_seconds = random.choice((1.5, 3.0))
-        self.partitions = random.choice((1, 1, 2))
-        self.queues = random.choice((("default",), ("default", "far")))
+        self.watch = Watch(self.broken, self.count, self.lease_seconds)
         self.slots: list[Process | None] = []
-        self._application = application
-        self._started = 0
-        self._limits = [self._draw_limits() for _ in range(5)]
-
-    def _draw_limits(self) -> Limits:
-        random = self.random
-        return Limits(
-            resident_instances=random.choice((1, 2, 3, 1000)),
-            activities=random.choice((1, 2, 1000)),
-        )
+        self.said_good_bye: set[str] = set()
+        self._processes: list[Process] = []
 
     # --- Time ---
 
@@ -218,7 +130,7 @@ class World:
         async def call() -> None:
             await trio.sleep(delay)
             function(*args)
-            self.in_flight -= 1
+            self.arrived()
 
         self.in_flight += 1
         self.nursery.start_soon(call)
@@ -229,10 +141,24 @@ class World:
         async def repeat() -> None:
             await trio.sleep(delay)
             await link.repeat(*call)
-            self.in_flight -= 1
+            self.arrived()
 
         self.in_flight += 1
         self.nursery.start_soon(repeat)
+
+    def arrived(self) -> None:
+        """What was in flight is in flight no more."""
+        self.in_flight -= 1
+        self.change()
+
+    def change(self) -> None:
+        """Let whoever waits for the end look again."""
+        self._changed.set()
+
+    async def wait_changed(self) -> None:
+        """Wait until the store has changed, or something has arrived."""
+        self._changed = trio.Event()
+        await self._changed.wait()
 
     # --- What is seen ---
 
@@ -262,163 +188,85 @@ class World:
         if len(self.trace.lines) > _LINES_MAX:
             raise Endless(f"more than {_LINES_MAX} lines of trace: something goes round in a circle")
         self.trace.counts[f"call {operation}{' ' if outcome else ''}{outcome}"] += 1
+        if outcome == "StoreCorrupt":
+            self.broken("I2", f"{operation} of {link.name} was refused: it does not fit what is there")
 
     def done(self, link: Link, operation: str, args: Sequence[Any], value: Any) -> None:
         """The store has carried out a call."""
-        self.watch.done(operation, args, value)
+        if operation in _CHANGES:
+            self.change()
         if operation == "commit":
             batch = args[0]
+            self.watch.committed(batch, trio.current_time(), link.clock_now() - EPOCH)
             self.trace_line(
                 link.name,
                 "committed",
                 (batch.partition, batch.epoch, batch.sequence, len(batch.headers), len(batch.appends)),
             )
+        elif operation == "acquire" and value is not None:
+            self.watch.acquired(value, args[1], trio.current_time())
+        elif operation == "leave":
+            self.said_good_bye.add(args[0])
 
     def refused(self, link: Link, operation: str, args: Sequence[Any]) -> None:
         """The store has refused a call of somebody who is not the owner any more."""
         self.count(f"rare fenced {operation}")
         self.trace_line(link.name, f"fenced {operation}", args[0].epoch if operation == "commit" else "")
 
+    def take_figures(self, process: Process, engine: wf.Engine) -> None:
+        """An engine is about to shut down in order: see what its replay check has found."""
+        check = engine.replay_check
+        if check is not None and process.version == _GOOD:
+            figures = check.statistics()
+            self.trace.counts["rare replayed after a commit"] += figures.replayed
+            for difference in figures.latest:
+                if difference.workflow not in self.crew.application.registry.workflows:
+                    continue
+                self.broken("I7", f"{difference.id} does not replay: {difference.error!r}", difference.error)
+
     # --- Processes ---
 
     def open_engine(self, process: Process) -> Any:
         """The production engine in a process."""
-        link = process.link
+        link, crew = process.link, self.crew
         self.links.append(link)
+        options: dict[str, Any] = {
+            "lease": self.lease_seconds,
+            "grace": 0.0 if process.slot % 2 else 1.0,
+            **crew.options(process.slot),
+        }
         return wf.open_engine(
             cast("Store", link),
-            register=self._application(process, process.version),
-            queues=self.queues,
-            limits=self._limits[process.slot],
-            converter=_CONVERTER,
-            lease=self.lease_seconds,
-            grace=0.0 if process.slot % 2 else 1.0,
-            partitions=self.partitions,
+            register=crew.register(process, process.version),
+            converter=crew.converter,
+            partitions=crew.partitions,
             clock=process.clock,
             code_version=process.version,
+            **options,
         )
 
-    def start_process(self, slot: int, version: str = "good") -> Process:
+    def start_process(self, slot: int, version: str = _GOOD) -> Process:
         """Start a process in a slot that is free."""
-        self._started += 1
-        process = Process(self, slot, self._started, version)
+        process = Process(self, slot, len(self._processes) + 1, version)
+        self._processes.append(process)
         self.slots[slot] = process
         self.nursery.start_soon(process.run)
         return process
 
-    def client(self, name: str) -> tuple[wf.Client, Link]:
-        """A client in a process of its own, which never dies."""
-        link = Link(self, name, self.odds)
+    def client(self, name: str, *, is_safe: bool = False) -> wf.Client:
+        """A client in a process of its own, which never dies; one that is safe always reaches the store."""
+        link = Link(self, name, NO_FAULTS if is_safe else self.odds, lambda: EPOCH + trio.current_time())
+        link.is_safe = is_safe
         self.links.append(link)
-        client = wf.Client(
-            cast("Store", link),
-            DataPort(_CONVERTER),
-            now=lambda: EPOCH + trio.current_time(),
-            partitions=self.partitions,
-        )
-        return client, link
+        crew = self.crew
+        return wf.Client(cast("Store", link), DataPort(crew.converter), now=link.clock_now, partitions=crew.partitions)
 
     @property
     def alive(self) -> list[Process]:
         """The processes that have not died and are not gone."""
         return [process for process in self.slots if process is not None and process.is_alive]
 
-    # --- Faults that take time ---
-
-    async def storm(self, seconds: float) -> None:
-        """Let processes die, stop, lose the store and come back, for a while."""
-        kinds: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
-            "crash": (self.odds.crash, self._crash),
-            "pause": (self.odds.pause, self._pause),
-            "cut": (self.odds.cut, self._cut),
-            "outage": (self.odds.outage, self._outage),
-            "restart": (self.odds.restart, self._restart),
-            "jump": (self.odds.jump, self._jump),
-            "store jump": (self.odds.store_jump, self._store_jump),
-        }
-        async with trio.open_nursery() as nursery:
-            for rate, strike in kinds.values():
-                if rate:
-                    nursery.start_soon(self._strike_often, rate, strike, nursery)
-            await trio.sleep(seconds)
-            nursery.cancel_scope.cancel()
-
-    async def _strike_often(self, rate: float, strike: Callable[[], Awaitable[None]], nursery: trio.Nursery) -> None:
-        while True:
-            await trio.sleep(self.random.expovariate(rate))
-            nursery.start_soon(strike)
-
-    def _victim(self) -> Process | None:
-        alive = self.alive
-        return self.random.choice(alive) if alive else None
-
-    async def _crash(self) -> None:
-        victim, random = self._victim(), self.random
-        if victim is None:
-            return
-        if random.random() < 0.6:  # noqa: PLR2004
-            victim.link.fuse = (random.randint(0, 8), random.random() < 0.5)  # noqa: PLR2004
-            with trio.move_on_after(2):
-                await victim.has_ended.wait()
-        victim.die()
-        await trio.sleep(random.uniform(0.0, 2 * self.lease_seconds))
-        if self.slots[victim.slot] is victim:
-            self.start_process(victim.slot)
-
-    async def _pause(self) -> None:
-        victim = self._victim()
-        if victim is None or victim.link.is_paused:
-            return
-        self.count("fault pause")
-        self.trace_line(victim.name, "is stopped")
-        victim.link.pause()
-        await trio.sleep(self.random.uniform(0.1, 2.5 * self.lease_seconds))
-        victim.link.resume()
-        self.trace_line(victim.name, "goes on")
-
-    async def _cut(self) -> None:
-        victim = self._victim()
-        if victim is not None and not victim.link.is_cut:
-            self.count("fault cut")
-            self.trace_line(victim.name, "is cut off")
-            victim.link.is_cut = True
-            await trio.sleep(self.random.uniform(0.1, 2.0 * self.lease_seconds))
-            victim.link.is_cut = False
-
-    async def _outage(self) -> None:
-        self.count("fault outage")
-        self.trace_line("store", "is down")
-        links = [link for link in self.links if not link.is_cut]
-        for link in links:
-            link.is_cut = True
-        await trio.sleep(self.random.uniform(0.1, 2.0 * self.lease_seconds))
-        for link in links:
-            link.is_cut = False
-
-    async def _restart(self) -> None:
-        victim = self._victim()
-        if victim is None:
-            return
-        version = self.random.choice(("good", "good", "lacks", "changed"))
-        self.count(f"fault restart with {version} code")
-        victim.leave()
-        await victim.has_ended.wait()
-        if self.slots[victim.slot] is victim:
-            self.start_process(victim.slot, version)
-
-    async def _jump(self) -> None:
-        victim = self._victim()
-        if victim is not None:
-            self.count("fault clock jump")
-            victim.clock.skew += self.random.uniform(-2, 2)
-            self.trace_line(victim.name, "clock jumps", victim.clock.skew)
-
-    async def _store_jump(self) -> None:
-        self.count("fault store clock jump")
-        self.store_ahead += self.random.uniform(0, 2) * self.lease_seconds
-        self.trace_line("store", "clock jumps", self.store_ahead)
-
-    # --- And after them ---
+    # --- After the faults ---
 
     async def heal(self) -> None:
         """Stop all faults; let good processes run in all slots."""
@@ -427,22 +275,22 @@ class World:
         for link in self.links:
             link.calm()
         for process in self.alive:
-            if process.version != "good":
+            if process.version != _GOOD:
                 process.leave()
         for process in [process for process in self.slots if process is not None]:
             if process.link.is_dead or process.is_leaving or process.has_ended.is_set():
                 await process.has_ended.wait()
                 self.start_process(process.slot)
+        self.watch.calm_since = trio.current_time()
+
+    def settle(self) -> None:
+        """A call of the time of the faults is over; one that stalls outlasts them, and may hold up others."""
+        if self.watch.calm_since != math.inf:
+            self.watch.calm_since = trio.current_time()
 
     async def shut_down(self) -> None:
         """Let all processes leave in order."""
         for process in self.alive:
             process.leave()
-        for process in [process for process in self.slots if process is not None]:
+        for process in self._processes:
             await process.has_ended.wait()
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
