@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,14 @@ def test_a_reader_that_has_gone_is_no_error(left: str, tmp_path: Path) -> None:
     with process("list", "--json", "-s", left, cwd=tmp_path) as started:
         started.stdout.close()
         assert (0, "") == (started.wait(timeout=30), started.stderr.read())
+
+
+def test_a_terminal_that_is_not_utf_8_gets_question_marks(left: str, tmp_path: Path) -> None:
+    """For the signs; the words beside them say the same."""
+    with process("list", "-s", left, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"}) as started:
+        output, error = started.communicate(timeout=60)
+    assert (0, "") == (started.returncode, error)
+    assert "? completed" in output
 
 
 def test_a_mistake_in_the_code_is_not_taken_for_a_wrong_url(left: str) -> None:

@@ -12,6 +12,8 @@ from wfactors.cli.text import safe
 
 __all__ = ["Exit", "Problem", "explained"]
 
+TO_THE_DOCTOR = "wfactors doctor looks closer"
+
 
 class Exit(IntEnum):
     """Exit codes of ``wfactors``."""
@@ -73,6 +75,6 @@ def explained(error: Exception) -> Problem | None:  # noqa: C901  One line for e
         case errors.UnknownWorkflow() | errors.UnknownActivity() | errors.NonDeterminismError():
             return Problem(Exit.FAILED, text)
         case errors.StoreError():
-            return Problem(Exit.STORE, text, "wfactors doctor looks closer")
+            return Problem(Exit.STORE, text, TO_THE_DOCTOR)
         case _:
             return None

@@ -221,7 +221,8 @@ def _print(verdicts: Sequence[_Verdict], failed: int) -> None:
         where = "" if verdict.source == "store" or not verdict.id else f" ({safe(verdict.source)})"
         line = Text("✓ " if is_ok else "✗ ", style="green" if is_ok else "bold red")
         line.append(f"{name}{where}", style="default not bold")
-        line.append(f"  {safe(verdict.workflow)}, {plural(verdict.events, 'event')}", style="dim not bold")
+        if verdict.workflow:
+            line.append(f"  {safe(verdict.workflow)}, {plural(verdict.events, 'event')}", style="dim not bold")
         console.print(line, soft_wrap=True)
         for text, style in _explanation(verdict):
             console.print(Text(f"  {text}", style=style), soft_wrap=True)

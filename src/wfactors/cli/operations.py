@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wfactors.__about__ import __version__
-from wfactors.cli.exits import Exit, explained
+from wfactors.cli.exits import TO_THE_DOCTOR, Exit, explained
 from wfactors.cli.options import Globals
 from wfactors.cli.output import out_console, print_json
 from wfactors.cli.running import run, sqlite_path, store_url, with_client
@@ -117,7 +117,8 @@ async def _examine(options: Globals) -> tuple[list[Finding], int]:
         problem = explained(error)
         if problem is None:
             raise
-        findings.append(Finding("store", "problem", f"{safe(url)}: {problem.sentence}", problem.hint))
+        hint = "" if problem.hint == TO_THE_DOCTOR else problem.hint
+        findings.append(Finding("store", "problem", f"{safe(url)}: {problem.sentence}", hint))
         return findings, problem.code
     return findings, 0
 

@@ -45,8 +45,8 @@ PayloadsOption = Annotated[
     typer.Option(
         "--payloads",
         metavar="MODULE:ATTRIBUTE",
-        help="How values are stored, if not in the default way: a dict with what open_engine was given as converter, "
-        f"codecs and retired_codecs, or a function that returns it. Default: ${PAYLOADS_VARIABLE}.",
+        help="How values are stored: a dict with the converter, codecs and retired_codecs of open_engine, or what "
+        f"returns one. Default: ${PAYLOADS_VARIABLE}.",
         show_default=False,
     ),
 ]

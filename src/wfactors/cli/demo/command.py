@@ -391,7 +391,7 @@ def _print_closing(
         f"show {plan.id} --store {place.url}",
         f"doctor --store {place.url}",
     ):
-        console.print(f"  wfactors {command}", style="cyan", soft_wrap=True)
+        console.print(Text(f"  {this_command()} {command}", style="cyan"), soft_wrap=True)
     if wanted.keep or not plan.made:
         console.print(Text(f"  the results are in {safe(plan.job.output)}"), soft_wrap=True)
     else:
