@@ -97,7 +97,7 @@ def engine(store: Store, virtual_time: VirtualTime) -> Callable[..., AbstractAsy
 @pytest.fixture
 async def tester(request: pytest.FixtureRequest, store: Store, virtual_time: VirtualTime) -> AsyncIterator[Tester]:
     """A Tester on ``store``, with the options of the markers ``wfactors``."""
-    given = {"store": store, **_options(request)}
+    given: dict[str, Any] = {"store": store, **_options(request)}
     virtual_time.clock.begin_at(given.pop("now", None))
     async with open_tester(**given, clock=virtual_time.clock, hold=virtual_time.hold) as made:
         yield made
