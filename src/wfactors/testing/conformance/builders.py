@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAIL",
+    "MOMENT",
     "NOW",
     "SHOP",
     "SHOP_TOO",
@@ -45,6 +46,9 @@ __all__ = [
 
 NOW = 1_700_000_000.0
 """Where the clock of every test begins."""
+
+MOMENT = 2.0**-10
+"""About a millisecond, and exact: so much before a time, it has not come; so much later, it has."""
 
 SHOP = "0:shop"
 SHOP_TOO = "1:shop"

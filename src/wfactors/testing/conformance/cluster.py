@@ -13,6 +13,7 @@ from wfactors.errors import LeaseLost
 from wfactors.model.records import Lease, PartitionRow
 from wfactors.testing.conformance.builders import (
     MAIL,
+    MOMENT,
     NOW,
     SHOP,
     SHOP_TOO,
@@ -105,20 +106,20 @@ class ClusterConformance(Suite):
         assert ["a", "b", "c"] == [row.node for row in await opened.nodes()]
 
     async def test_renew_extends_the_lease(self, opened: Store, clock: ManualClock) -> None:
-        """A renewed lease counts from now."""
+        """A lease can be renewed until it ends, and counts from now."""
         await opened.join(node(), 10.0)
-        clock.advance(9)
-        assert NOW + 19 == await opened.renew("node-1", 10.0)
+        clock.advance(10 - MOMENT)
+        assert NOW + 20 - MOMENT == await opened.renew("node-1", 10.0)
         clock.advance(9)
         [row] = await opened.nodes()
-        assert (NOW + 19, True) == (row.lease_until, row.is_alive)
+        assert (NOW + 20 - MOMENT, True) == (row.lease_until, row.is_alive)
 
     async def test_lease_ends_at_its_time(self, opened: Store, clock: ManualClock) -> None:
         """A node is alive before the end of its lease and dead at it."""
         await opened.join(node(), 10.0)
-        clock.advance(9.5)
+        clock.advance(10 - MOMENT)
         assert [True] == [row.is_alive for row in await opened.nodes()]
-        clock.advance(0.5)
+        clock.advance(MOMENT)
         assert [False] == [row.is_alive for row in await opened.nodes()]
 
     async def test_renew_of_a_dead_node_is_refused(self, opened: Store, clock: ManualClock) -> None:
@@ -169,9 +170,11 @@ class ClusterConformance(Suite):
         assert [] == await opened.nodes()
         assert [PartitionRow(SHOP, None, 1, 0)] == await opened.partitions()
 
-    async def test_the_living_are_not_buried(self, opened: Store) -> None:
-        """Burying a node that is alive does nothing."""
+    async def test_the_living_are_not_buried(self, opened: Store, clock: ManualClock) -> None:
+        """Burying a node that is alive does nothing, also just before the end of its lease."""
         await Owner.take(opened)
+        await opened.bury("node-1")
+        clock.advance(10 - MOMENT)
         await opened.bury("node-1")
         await opened.bury("nobody")
         assert [True] == [row.is_alive for row in await opened.nodes()]
@@ -199,20 +202,24 @@ class ClusterConformance(Suite):
             await owner.commit(headers=[header("i2")])
 
     async def test_partition_of_a_dead_node_is_taken_over(self, opened: Store, clock: ManualClock) -> None:
-        """Once the owner's lease is over, anybody alive takes over, under a higher epoch and the old sequence."""
+        """Once the owner's lease is over, not before, anybody alive takes over: a higher epoch, the old sequence."""
         owner = await Owner.take(opened)
         await owner.commit(headers=[header()])
         await opened.join(node("node-2"), 60.0)
-        clock.advance(10)
+        clock.advance(10 - MOMENT)
+        assert None is await opened.acquire(SHOP, "node-2")
+        clock.advance(MOMENT)
         assert Lease(SHOP, 2, 1) == await opened.acquire(SHOP, "node-2")
         with pytest.raises(LeaseLost):
             await owner.commit(headers=[header("i2")])
         assert None is await opened.header("i2")
 
     async def test_a_dead_node_acquires_nothing(self, opened: Store, clock: ManualClock) -> None:
-        """A node whose lease is over, or that never joined, gets no partition."""
+        """From the end of its lease on a node gets no partition, nor does one that never joined."""
         await opened.join(node(), 10.0)
-        clock.advance(10)
+        clock.advance(10 - MOMENT)
+        assert Lease(SHOP, 1, 0) == await opened.acquire(SHOP, "node-1")
+        clock.advance(MOMENT)
         assert None is await opened.acquire(SHOP, "node-1")
         assert None is await opened.acquire(SHOP, "nobody")
 

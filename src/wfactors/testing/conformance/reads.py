@@ -126,13 +126,13 @@ class ListConformance(Suite):
         newest_first: bool,  # noqa: FBT001 - pytest's parameter
     ) -> None:
         """Pages of any size make up the whole list, none twice and none left out."""
-        seen: list[HeaderRow] = []
-        while page := await opened.headers(
-            EVERYTHING, size, after=seen[-1] if seen else None, newest_first=newest_first
-        ):
-            assert len(page) <= size
-            seen += page
-        assert (rows[::-1] if newest_first else rows) == seen
+        expected = rows[::-1] if newest_first else rows
+        after: HeaderRow | None = None
+        for start in range(0, len(rows), size):
+            page = await opened.headers(EVERYTHING, size, after=after, newest_first=newest_first)
+            assert expected[start : start + size] == page
+            after = page[-1]
+        assert [] == await opened.headers(EVERYTHING, size, after=after, newest_first=newest_first)
 
     async def test_going_on_behind_a_removed_row(self, opened: Store, rows: list[HeaderRow]) -> None:
         """A list goes on where it was when the row it stood at is gone."""
