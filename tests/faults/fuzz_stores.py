@@ -1,4 +1,7 @@
-"""Several malformed rows of one workflow at once, in a store that an engine then works on beside a neighbour."""
+"""Several malformed rows of one workflow at once, in a store that an engine then works on beside a neighbour.
+
+The same seed and number break the same rows; in what order Trio runs the tasks of the engine is another matter.
+"""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ class Payloads:
         names = []
         for codec in self._codecs:
             if rng.random() < 0.5:
-                data = codec.encode(data) if codec.name == "aes-gcm" else zlib.compress(data, wbits=_BITS[codec.name])
+                data = _encoded_by(codec, data, rng)
                 names.append(codec.name)
         return b'{"$codecs":%b,"data":"%b"}' % (_encoded(names), base64.b64encode(data)) if names else data
 
@@ -277,7 +277,12 @@ class Payloads:
         self._port.exception_from_failure(failure, (Declined, OSError, ExceptionGroup))
 
 
-_BITS = {"zlib": 15, "gzip": 31}
+def _encoded_by(codec: Any, data: bytes, rng: random.Random) -> bytes:
+    """What the codec makes of any bytes, compressible or not; with a nonce that is the same each time."""
+    if isinstance(codec, EncryptionCodec):
+        nonce = rng.randbytes(12)
+        return codec._header + nonce + codec._cipher.encrypt(nonce, data, codec._header)
+    return zlib.compress(data, wbits={"zlib": 15, "gzip": 31}[codec.name])
 
 
 # --- Rows ------------------------------------------------------------------------------------------------------------
