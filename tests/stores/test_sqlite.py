@@ -12,6 +12,7 @@ import pytest
 from wfactors.errors import WorkflowAlreadyStarted
 from wfactors.model.records import Reply
 from wfactors.model.status import Status
+from wfactors.stores.changes import instance_topic
 from wfactors.stores.memory import MemoryStore
 from wfactors.stores.sqlite import SqliteStore
 from wfactors.testing.conformance import ManualClock, StoreConformance
@@ -41,6 +42,19 @@ def test_the_same_operations_have_the_same_results_as_in_memory() -> None:
     """Random sequences of operations: equal replies and equal dumps after every one of them."""
     counts = check_equal(memory_and_sqlite, examples=150, steps=40, seed=2)
     assert never_seen(counts) == []
+
+
+async def test_whoever_waits_for_an_end_is_not_woken_by_progress(tmp_path: Path) -> None:
+    """A batch in which an open run goes on is no news for its instance; its end is. In memory, too."""
+    for store in (SqliteStore(tmp_path / "store.db", poll_idle_seconds=None), MemoryStore()):
+        async with store.open():
+            owner = await Owner.take(store)
+            with store.changes.subscribe(instance_topic("i1")) as subscription:
+                await owner.commit(headers=[header("i1")])
+                await owner.commit(headers=[header("i1", events=1)], appends=[append()])
+                assert not subscription.has_notice
+                await owner.commit(headers=[closed(header("i1"))])
+                assert subscription.has_notice
 
 
 async def test_a_batch_that_opens_an_id_that_is_open_is_refused_whole(tmp_path: Path) -> None:

@@ -104,7 +104,9 @@ class Turns:
     def take(self, instance: Instance, mail: Mail) -> None:
         """Take in ``mail``, with all that follows from it inside the partition."""
         now = max(instance.time, self._partition.clock.now())
-        if instance.run is not None and instance.run.next_deadline <= now and instance.state is State.READY:
+        # The first question is answered at once; the time it asks for is never later than that of the run.
+        is_due = instance.wake_at is not None and instance.wake_at <= now
+        if is_due and instance.run is not None and instance.run.next_deadline <= now and instance.state is State.READY:
             self._turn(instance, TimerFired(now, 0))
             if instance.is_parked or instance.start is not None or self.is_unfinished:
                 # It stands still now, or is not through with that turn, or continued as a new run: that must start

@@ -29,7 +29,7 @@ def tasks_topic(queue: str) -> str:
 
 
 def instance_topic(instance: str) -> str:
-    """A run of the instance ended, was parked or resumed."""
+    """A run of the instance ended or was parked."""
     return f"instance/{instance}"
 
 

@@ -113,8 +113,8 @@ class MemoryState:
         owner = self.partitions[batch.partition]
         self.partitions[batch.partition] = PartitionRow(batch.partition, owner.node, batch.epoch, batch.sequence)
         for header in batch.headers:
-            old = self.headers.put(header)
-            if header.status is not Status.OPEN or header.parked != (old.parked if old is not None else None):
+            self.headers.put(header)
+            if header.status is not Status.OPEN or header.parked is not None:
                 topics[instance_topic(header.instance)] = None
         for append in batch.appends:
             self.histories.add(append)

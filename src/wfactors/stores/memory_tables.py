@@ -144,8 +144,8 @@ class HeaderTable:
 
     # --- Writes ---
 
-    def put(self, row: HeaderRow) -> HeaderRow | None:
-        """Insert or replace a run; returns what was there."""
+    def put(self, row: HeaderRow) -> None:
+        """Insert or replace a run."""
         key = (row.instance, row.run)
         old = self.rows.get(key)
         self.rows[key] = row
@@ -161,7 +161,6 @@ class HeaderTable:
             del self._open_runs[row.id]
         self._index_wake(old, row)
         self._index_end(old, row)
-        return old
 
     def remove(self, key: RunKey) -> None:
         """Remove a run that is closed."""

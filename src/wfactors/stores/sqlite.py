@@ -42,6 +42,7 @@ from wfactors.model.records import (
     TaskRow,
     Wake,
 )
+from wfactors.model.status import Status
 from wfactors.stores import sqlite_reads as reads
 from wfactors.stores.base import Durability, HeartbeatAnswer, TaskReport
 from wfactors.stores.changes import NODES_TOPIC, Changes, inbox_topic, instance_topic, reply_topic, tasks_topic
@@ -325,7 +326,8 @@ class SqliteStore:
 def _topics_of(batch: Batch) -> Iterable[str]:
     """What a batch may have changed for those who wait, but for the tasks that it cancelled."""
     for header in batch.headers:
-        yield instance_topic(header.instance)
+        if header.status is not Status.OPEN or header.parked is not None:
+            yield instance_topic(header.instance)
     yield from map(
         tasks_topic, {task.queue: None for task in batch.tasks if task.node is None or task.is_cancel_requested}
     )

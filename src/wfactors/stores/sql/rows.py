@@ -209,9 +209,16 @@ def task_values(task: TaskRow) -> Values:
     )
 
 
-@functools.lru_cache(maxsize=1024)
+# The options encoded last: calls of one activity share theirs, and to compute a hash takes half as long as to encode.
+_options_last = [(ActivityOptions(), encode_value(ActivityOptions()))]
+
+
 def _options_json(options: ActivityOptions) -> bytes:
-    return encode_value(options)
+    known, data = _options_last[0]
+    if options is not known:
+        data = encode_value(options)
+        _options_last[0] = (options, data)
+    return data
 
 
 @functools.lru_cache(maxsize=1024)

@@ -114,13 +114,12 @@ class NoticeConformance(Suite):
         write = closed(header("i1"), status)
         assert await tells(opened, instance_topic("i1"), lambda: owner.commit(headers=[write]))
 
-    async def test_parked_and_resumed_run(self, opened: Store) -> None:
-        """Whoever waits for an instance hears that a run of it was parked, and that it goes on."""
+    async def test_parked_run(self, opened: Store) -> None:
+        """Whoever waits for an instance hears that a run of it was parked."""
         owner = await Owner.take(opened)
         await owner.commit(headers=[header("i1")])
         topic = instance_topic("i1")
         assert await tells(opened, topic, lambda: owner.commit(headers=[header("i1", parked="?")]))
-        assert await tells(opened, topic, lambda: owner.commit(headers=[header("i1")]))
 
     async def test_reply(self, opened: Store) -> None:
         """Whoever waits for a reply hears that it is there."""
