@@ -151,6 +151,60 @@ async def test_an_outcome_that_comes_after_the_removal_leaves_nothing(backend, a
         assert dict.fromkeys(TABLES, 0) == rows(await store.dump())
 
 
+@wf.workflow
+async def answers_late() -> None:
+    @wf.update
+    async def secret() -> str:
+        await wf.sleep(3)
+        return "secret"
+
+    await wf.signals("go").receive()
+
+
+async def test_an_answer_that_nobody_took_goes_with_its_workflow(backend, autojump_clock) -> None:
+    """The asker of an update is gone when its answer comes; it stays no longer than its workflow."""
+    store = backend.store()
+    async with backend.engine(answers_late, store=store) as engine:
+        handle = await wf.Client(store, engine.data).start(answers_late)
+        with trio.move_on_after(1) as impatience:
+            await handle.update("secret")
+        assert impatience.cancelled_caught
+        await trio.sleep(5)
+        assert 1 == len((await store.dump())["replies"])
+        await handle.signal("go")
+        await handle.result()
+        await handle.remove()
+        assert dict.fromkeys(TABLES, 0) == rows(await store.dump())
+
+
+@pytest.mark.parametrize("is_by_age", [False, True])
+async def test_whoever_asks_a_workflow_that_is_removed_meanwhile_is_told(backend, autojump_clock, is_by_age) -> None:
+    """A question that waits for a node goes with its workflow; the asker gets WorkflowNotFound, as if it came later."""
+    store = backend.store()
+    async with backend.engine(leaf, double, store=store) as engine:
+        await engine.run(leaf, 1, id="goes")
+    async with store.open():
+        client = wf.Client(store, engine.data)
+        handle = await client.get("goes")
+        found: list[str] = []
+
+        async def ask() -> None:
+            with pytest.raises(wf.WorkflowNotFound) as caught:
+                await handle.query("anything")
+            found.append(caught.value.id)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(1)
+            assert 1 == rows(await store.dump())["inbox"]
+            if is_by_age:
+                later = datetime.fromtimestamp(backend.clock.now() + 1, UTC)
+                assert 1 <= await client.remove_finished(later)
+            else:
+                await handle.remove()
+        assert ["goes"] == found
+
+
 async def test_removal_by_age_in_batches(backend, autojump_clock) -> None:
     """The earliest first, at most as many as asked for; open ones stay."""
     async with backend.engine(leaf, double, stops_hard, never_ends) as engine:

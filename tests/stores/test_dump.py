@@ -36,7 +36,7 @@ def test_rows_are_sorted():
         "events": [append("b"), append("a", first=10), append("a", first=9)],
         "tasks": [task("b"), task("a", 10), task("a", 9)],
         "inbox": [InboxItem(7, signal("m7")), InboxItem(3, signal("m3")), InboxItem(1, signal("m1", partition="0:a"))],
-        "replies": [Reply("r2", b"", NOW + 1), Reply("r1", b"", NOW + 1)],
+        "replies": [Reply("r2", "i1", b"", NOW + 1), Reply("r1", "i1", b"", NOW + 1)],
         "nodes": [node("b"), node("a")],
         "partitions": [PartitionRow("1:a", None, 0, 0), PartitionRow("0:a", None, 0, 0)],
     }
@@ -69,7 +69,7 @@ def test_what_may_differ_is_left_out():
     other = dump(
         inbox=[InboxItem(9, signal())],
         nodes=[node(lease_until=2.0, is_alive=True, liveness="b")],
-        replies=[Reply("r", b"x", NOW)],
+        replies=[Reply("r", "i1", b"x", NOW)],
     )
     assert one == other
 
@@ -78,7 +78,7 @@ def test_contents_make_a_difference():
     """What is not left out makes dumps differ."""
     assert dump(headers=[header()]) != dump(headers=[header(wake_at=1.0)])
     assert dump(inbox=[InboxItem(1, signal(text="1"))]) != dump(inbox=[InboxItem(1, signal(text="2"))])
-    assert dump(replies=[Reply("r", b"\xff", NOW + 1)]) != dump(replies=[Reply("r", b"\xfe", NOW + 1)])
+    assert dump(replies=[Reply("r", "i1", b"\xff", NOW + 1)]) != dump(replies=[Reply("r", "i1", b"\xfe", NOW + 1)])
 
 
 @pytest.mark.parametrize(

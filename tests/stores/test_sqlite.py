@@ -78,10 +78,10 @@ async def test_expired_replies_go_with_a_later_batch(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db", poll_idle_seconds=None, clock=clock)
     async with store.open():
         owner = await Owner.take(store, lease_seconds=1e6)
-        await owner.commit(replies=[Reply("old", b"1", clock.now + 1)])
+        await owner.commit(replies=[Reply("old", "i1", b"1", clock.now + 1)])
         clock.advance(100)
         assert await store.take_reply("old") is None
-        await owner.commit(replies=[Reply("new", b"2", clock.now + 1)])
+        await owner.commit(replies=[Reply("new", "i1", b"2", clock.now + 1)])
         connection = store._session.writer._connection
         assert connection is not None
         assert connection.execute("SELECT id FROM replies").fetchall() == [("new",)]

@@ -312,7 +312,7 @@ async def fill(store: SqliteStore) -> None:
             appends=[append(row.instance) for row in rows],
             tasks=[task(row.instance, node="node-1", context={"a": "b"}) for row in rows],
             messages=[signal(f"m-{row.instance}", row.instance) for row in rows],
-            replies=[Reply("r", b"{}", 9e9)],
+            replies=[Reply("r", "i1", b"{}", 9e9)],
         )
 
 

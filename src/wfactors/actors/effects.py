@@ -227,7 +227,7 @@ class Effects:
             partition.draft.actions.append(partial(done, decision))
         else:
             data = encode_value({"result": decision.result, "failure": decision.failure})
-            partition.draft.replies.append(Reply(decision.update, data, instance.time + _REPLY_SECONDS))
+            partition.draft.replies.append(Reply(decision.update, instance.key, data, instance.time + _REPLY_SECONDS))
 
     def _close(
         self, instance: Instance, event: RunCompleted | RunFailed | RunCancelled | RunContinued | RunTerminated

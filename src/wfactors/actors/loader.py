@@ -145,7 +145,7 @@ class Loader:
             if mail.done is not None:
                 partition.after_commit(partial(mail.done, error))
             elif isinstance(mail.content, Query):
-                partition.turns.refuse_question(mail, instance.key, str(error))
+                partition.turns.refuse_question(instance.key, mail, instance.key, str(error))
             else:
                 partition.parking.keep(instance, mail)
         instance.mail.clear()
@@ -166,7 +166,7 @@ class Loader:
             mail, instance.mail = instance.mail, deque()
             for item in mail:
                 if isinstance(item.content, Query):
-                    partition.turns.refuse_question(item, instance.header.id, reason)
+                    partition.turns.refuse_question(instance.key, item, instance.header.id, reason)
                 else:
                     instance.mail.append(item)
         partition.loaded(instance)

@@ -94,7 +94,7 @@ class Parking:
             return
         if isinstance(content, Query | Update):
             instance.update_waiters.pop(mail.id, None)
-            partition.turns.refuse_question(mail, instance.header.id, _why(instance))
+            partition.turns.refuse_question(instance.key, mail, instance.header.id, _why(instance))
             return
         if isinstance(content, Resume):
             if mail.is_stored:

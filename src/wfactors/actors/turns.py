@@ -138,9 +138,9 @@ class Turns:
         if sender is not None:
             self._reply_to(sender, "not_found", mail)
 
-    def refuse_question(self, mail: Mail, id: str, why: str) -> None:
+    def refuse_question(self, key: str, mail: Mail, id: str, why: str) -> None:
         """Answer a query to the workflow ``id``, or an update of it, whose code cannot run."""
-        self._answer(mail, QueryError(id, why))
+        self._answer(key, mail, QueryError(id, why))
         if mail.is_stored:
             self._partition.draft.messages_removed.append(mail.id)
         self._partition.wake()
@@ -286,7 +286,7 @@ class Turns:
     def _update(self, instance: Instance, mail: Mail, content: Update, now: float) -> None:
         partition = self._partition
         if instance.state is not State.READY or instance.run is None:
-            self._answer(mail, WorkflowClosed(instance.header.id, instance.status.value))
+            self._answer(instance.key, mail, WorkflowClosed(instance.header.id, instance.status.value))
             return
         if mail.id in instance.ledger.taken:
             self._answer_again(instance, mail)
@@ -294,13 +294,15 @@ class Turns:
         try:
             self._author_code.call(instance.header.id, partial(instance.run.check_update, content.name, content.input))
         except UpdateRejected as error:
-            self._answer(mail, error)
+            self._answer(instance.key, mail, error)
             if instance.run.is_spoiled:
                 # Its validator changed what it should only look at, and a refused update leaves no trace.
                 partition.replay_again(instance)
             return
         except BaseException as error:
-            self._answer(mail, UpdateRejected(instance.header.id, f"update {content.name!r}: {_reason(error)}"))
+            self._answer(
+                instance.key, mail, UpdateRejected(instance.header.id, f"update {content.name!r}: {_reason(error)}")
+            )
             partition.replay_again(instance)
             return
         if mail.done is not None:
@@ -321,7 +323,9 @@ class Turns:
             mail.is_taken = False
             if instance.state is State.PARKED:
                 mail.is_taken = True
-                self._answer(mail, QueryError(instance.header.id, f"the workflow is parked: {instance.parked}"))
+                self._answer(
+                    instance.key, mail, QueryError(instance.header.id, f"the workflow is parked: {instance.parked}")
+                )
             else:
                 self._partition.reload_for_query(instance, mail)
             return
@@ -338,12 +342,12 @@ class Turns:
             is_spoiled = True
         else:
             is_spoiled = instance.run.is_spoiled
-        self._answer(mail, answer)
+        self._answer(instance.key, mail, answer)
         if is_spoiled:
             # It changed what it should only look at: build the run again from the history.
             self._partition.replay_again(instance)
 
-    def _answer(self, mail: Mail, answer: object) -> None:
+    def _answer(self, key: str, mail: Mail, answer: object) -> None:
         draft = self._partition.draft
         if mail.done is not None:
             self._partition.after_commit(partial(mail.done, answer))
@@ -353,7 +357,7 @@ class Turns:
             else:
                 data = encode_value({"result": answer})
             id = mail.content.reply_to if isinstance(mail.content, Query) else mail.id
-            draft.replies.append(Reply(id, data, self._partition.clock.now() + _REPLY_SECONDS))
+            draft.replies.append(Reply(id, key, data, self._partition.clock.now() + _REPLY_SECONDS))
 
     def _acknowledge(self, instance: Instance, mail: Mail, sender: Sender | None) -> None:
         if mail.done is not None:

@@ -18,7 +18,7 @@ from wfactors.model.messages import Body, Message, Query, Update
 from wfactors.model.payloads import NULL, Payload
 from wfactors.model.records import HeaderRow
 from wfactors.stores.base import Store
-from wfactors.stores.changes import reply_topic
+from wfactors.stores.changes import instance_topic, reply_topic
 
 __all__ = ["ClientStatistics", "LocalOwner", "Requests", "Router"]
 
@@ -199,13 +199,16 @@ class Requests:
         return reply.result, reply.failure
 
     async def _reply(self, header: HeaderRow, body: Body, id: str) -> _Reply:
-        with self._store.changes.subscribe(reply_topic(id)) as subscription:
+        with self._store.changes.subscribe(reply_topic(id), instance_topic(header.instance)) as subscription:
             message = Message(id, header.partition, header.instance, body)
             self._raise_refusal(header, (await self._store.send([message]))[0])
             while True:
                 data = await self._store.take_reply(id)
                 if data is not None:
                     break
+                if await self._store.header(header.instance) is None:
+                    # Removed, and the question with it.
+                    raise WorkflowNotFound(header.id)
                 await subscription.wait()
         try:
             return _reply_decoder.decode(data)

@@ -132,9 +132,10 @@ class TaskRow:
 
 @attrs.frozen
 class Reply:
-    """The answer to a query or update, kept until its sender takes it or ``expires_at`` passes."""
+    """The answer to a query or update, kept until its sender takes it, its instance is removed or it expires."""
 
     id: str
+    instance: str
     data: bytes
     expires_at: float
 

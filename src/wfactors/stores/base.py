@@ -296,9 +296,10 @@ class Store(Protocol):
     # --- Removal ---
 
     async def remove(self, instance: str) -> bool:
-        """Remove all of a closed instance, by key: runs, histories, tasks, inbox. False if it is not there.
+        """Remove all of a closed instance, by key: runs, histories, tasks, inbox, replies. False if it is not there.
 
-        Raises WorkflowStillOpen if its last run is open. (Replies are not an instance's: they are taken, or expire.)
+        Raises WorkflowStillOpen if its last run is open. Publishes the topic of the instance, as ``remove_finished``
+        does for each: whoever waits for its answer learns that none will come.
         """
         ...
 

@@ -29,7 +29,7 @@ def tasks_topic(queue: str) -> str:
 
 
 def instance_topic(instance: str) -> str:
-    """A run of the instance ended or was parked."""
+    """A run of the instance ended or was parked, or the instance was removed."""
     return f"instance/{instance}"
 
 

@@ -21,7 +21,7 @@ from wfactors.errors import LeaseLost, WorkflowStillOpen
 from wfactors.model.records import Lease, PartitionRow
 from wfactors.model.status import Status
 from wfactors.stores.base import Durability
-from wfactors.stores.changes import NODES_TOPIC, Changes
+from wfactors.stores.changes import NODES_TOPIC, Changes, instance_topic
 from wfactors.stores.dump import canonical
 from wfactors.stores.memory_state import MemoryState
 
@@ -282,6 +282,7 @@ class MemoryStore:
         if row.status is Status.OPEN:
             raise WorkflowStillOpen(row.id)
         self._state.remove_instance(row)
+        self.changes.publish([instance_topic(instance)])
         return True
 
     async def remove_finished(self, before: float, limit: int, *, continued_runs_only: bool = False) -> int:
@@ -293,6 +294,7 @@ class MemoryStore:
                 self._state.remove_run(key)
             else:
                 self._state.remove_instance(self._state.headers.rows[key])
+                self.changes.publish([instance_topic(key[0])])
         return len(ended)
 
     async def dump(self) -> dict[str, list[dict[str, object]]]:

@@ -264,6 +264,7 @@ class MemoryState:
         inbox = self.inboxes.get(latest.partition)
         if inbox is not None:
             inbox.remove_instance(latest.instance)
+        self.replies.remove_instance(latest.instance)
 
     def remove_run(self, key: RunKey) -> None:
         """Remove a run with its history and tasks."""

@@ -420,16 +420,18 @@ class InboxTable:
 
 
 class ReplyTable:
-    """Replies by id, and by the time they expire."""
+    """Replies by id, by instance, and by the time they expire."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Reply] = {}
+        self._by_instance: dict[str, dict[str, None]] = {}
         self._expiry: LazyHeap[tuple[float, str]] = LazyHeap(self._is_live)
 
     def put(self, reply: Reply) -> None:
         """Insert or replace a reply."""
         self.take(reply.id)
         self.rows[reply.id] = reply
+        self._by_instance.setdefault(reply.instance, {})[reply.id] = None
         self._expiry.push((reply.expires_at, reply.id))
 
     def take(self, id: str) -> Reply | None:
@@ -437,7 +439,16 @@ class ReplyTable:
         reply = self.rows.pop(id, None)
         if reply is not None:
             self._expiry.forget()
+            siblings = self._by_instance[reply.instance]
+            del siblings[id]
+            if not siblings:
+                del self._by_instance[reply.instance]
         return reply
+
+    def remove_instance(self, instance: str) -> None:
+        """Remove all replies of an instance."""
+        for id in list(self._by_instance.get(instance, ())):
+            self.take(id)
 
     def expire(self, now: float) -> None:
         """Remove what has expired."""

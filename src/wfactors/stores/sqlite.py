@@ -303,11 +303,17 @@ class SqliteStore:
 
     async def remove(self, instance: str) -> bool:
         """Remove all of a closed instance."""
-        return await self._write(Writes.remove, instance)
+        is_removed = await self._write(Writes.remove, instance)
+        self._publish([instance_topic(instance)])
+        return is_removed
 
     async def remove_finished(self, before: float, limit: int, *, continued_runs_only: bool = False) -> int:
         """Remove what was closed long ago."""
-        return await self._write(Writes.remove_finished, (before, limit, continued_runs_only))
+        count = await self._write(Writes.remove_finished, (before, limit, continued_runs_only))
+        if count and not continued_runs_only:
+            # Nobody named the instances, and removals are rare.
+            self.changes.publish_all()
+        return count
 
     async def dump(self) -> dict[str, list[dict[str, object]]]:
         """Everything there is, in the canonical form."""

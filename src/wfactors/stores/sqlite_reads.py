@@ -30,7 +30,7 @@ from wfactors.model.records import (
 from wfactors.stores.dump import canonical
 from wfactors.stores.sql.filters import attributes_predicate, condition_of, page_condition
 from wfactors.stores.sql.rows import append_of, header_of, inbox_item_of, node_of, partition_of_row, task_of
-from wfactors.stores.sql.tables import EVENTS, HEADERS, INBOX, NODES, PARTITIONS, TASKS
+from wfactors.stores.sql.tables import EVENTS, HEADERS, INBOX, NODES, PARTITIONS, REPLIES, TASKS
 
 __all__ = [
     "count",
@@ -323,7 +323,7 @@ def dump(connection: sqlite3.Connection, now: float) -> dict[str, list[dict[str,
             events=map(append_of, rows_of(connection, EVENTS.select)),
             tasks=map(task_of, rows_of(connection, TASKS.select)),
             inbox=map(_inbox_item, rows_of(connection, INBOX.select.replace("SELECT ", "SELECT position, ", 1))),
-            replies=[Reply(*row) for row in rows_of(connection, "SELECT id, data, expires_at FROM replies")],
+            replies=[Reply(*row) for row in rows_of(connection, REPLIES.select)],
             nodes=[node_of(row, is_alive=True) for row in rows_of(connection, NODES.select)],
             partitions=map(partition_of_row, rows_of(connection, PARTITIONS.select)),
             now=now,

@@ -13,7 +13,17 @@ from wfactors.errors import LeaseLost, StoreCorrupt, WorkflowStillOpen
 from wfactors.model.records import Lease, NodeRow
 from wfactors.model.status import Status
 from wfactors.stores.sql.rows import check_row, node_values, partition_of_row
-from wfactors.stores.sql.tables import EVENTS, HEADERS, INBOX, NODES, PARTITIONS, TASKS, delete_many, insert_many
+from wfactors.stores.sql.tables import (
+    EVENTS,
+    HEADERS,
+    INBOX,
+    NODES,
+    PARTITIONS,
+    REPLIES,
+    TASKS,
+    delete_many,
+    insert_many,
+)
 from wfactors.stores.sqlite_writes_base import WritesBase, partitions_statements
 
 __all__ = ["ClusterWrites"]
@@ -109,7 +119,7 @@ class ClusterWrites(WritesBase):
         return True
 
     def _remove_instances(self, keys: Sequence[tuple[str]]) -> None:
-        for table in (HEADERS, EVENTS, TASKS, INBOX):
+        for table in (HEADERS, EVENTS, TASKS, INBOX, REPLIES):
             self._run(delete_many(table, ("instance",), keys))
 
     def remove_finished(self, calls: Sequence[tuple[float, int, bool]]) -> list[int]:

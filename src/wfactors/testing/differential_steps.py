@@ -143,7 +143,10 @@ async def commit(world: World, dice: Dice) -> Step | None:
         tasks_cancelled=[each.key for each in dice.some(await world.tasks(row.partition), 2)],
         messages=await _messages(world, dice, row.partition),
         messages_removed=[each.id for each in dice.some(await world.messages(row.partition))],
-        replies=[Reply(f"r{dice.below(3)}", b"\xff\x00", world.time(dice) + 5) for _ in range(dice.below(2))],
+        replies=[
+            Reply(f"r{dice.below(3)}", each.instance, b"\xff\x00", world.time(dice) + 5)
+            for each in dice.some(await world.runs(row.partition), 1)
+        ],
     )
     return Step(repr(batch), lambda store: store.commit(batch), lambda _: "written", batch)
 

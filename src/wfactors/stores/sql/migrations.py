@@ -72,7 +72,10 @@ MIGRATIONS: tuple[Step, ...] = (
         )""",
         "CREATE INDEX inbox_partition ON inbox (partition)",
         "CREATE INDEX inbox_instance ON inbox (instance)",
-        "CREATE TABLE replies (id TEXT NOT NULL PRIMARY KEY, data BLOB NOT NULL, expires_at REAL NOT NULL)",
+        """CREATE TABLE replies (
+            id TEXT NOT NULL PRIMARY KEY, instance TEXT NOT NULL, data BLOB NOT NULL, expires_at REAL NOT NULL
+        )""",
+        "CREATE INDEX replies_instance ON replies (instance)",
     ),
 )
 

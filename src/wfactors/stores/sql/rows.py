@@ -278,7 +278,7 @@ def inbox_item_of(position: int, values: Values) -> InboxItem:
 
 def reply_values(reply: Reply) -> Values:
     """The columns of a reply."""
-    return (reply.id, reply.data, reply.expires_at)
+    return (reply.id, reply.instance, reply.data, reply.expires_at)
 
 
 # --- Cluster ---------------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ INBOX = Table(
     key=("partition", "id"),
     conflict="ignore",
 )
-REPLIES = Table("replies", _columns("text id, json data, real expires_at"), key=("id",))
+REPLIES = Table("replies", _columns("text id, text instance, json data, real expires_at"), key=("id",))
 NODES = Table(
     "nodes",
     _columns(

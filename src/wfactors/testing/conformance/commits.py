@@ -61,7 +61,7 @@ def full_batch(owner: Owner) -> Batch:
         tasks_cancelled=[key("i2", 0)],
         messages=[signal("out", "i9", MAIL), signal("kept", "i1")],
         messages_removed=["in"],
-        replies=[Reply("r1", b"answer", NOW + 60)],
+        replies=[Reply("r1", "i1", b"answer", NOW + 60)],
     )
 
 
@@ -275,7 +275,7 @@ class CommitConformance(Suite):
             appends=[append(name) for name in names],
             tasks=[task(name) for name in names],
             messages=[signal(f"m-{name}", name) for name in names],
-            replies=[Reply(f"r-{name}", b"x", NOW + 60) for name in names],
+            replies=[Reply(f"r-{name}", name, b"x", NOW + 60) for name in names],
         )
         dump = await opened.dump()
         sizes = {table: len(rows) for table, rows in dump.items() if table not in {"nodes", "partitions"}}

@@ -96,7 +96,7 @@ class HostileConformance(Suite):
         )
         call = task(partition=partition, activity=name, id=text, workflow=name, context=context)
         message = Message(f"m-{name}", partition, "i1", Signal(name, payload(json.dumps(text))))
-        await owner.commit(headers=[row], tasks=[call], messages=[message], replies=[Reply(name, b"x", NOW + 60)])
+        await owner.commit(headers=[row], tasks=[call], messages=[message], replies=[Reply(name, "i1", b"x", NOW + 60)])
         assert row == await opened.header("i1")
         wanted = InstanceFilter(workflow=name, queue=name, attributes={name: text})
         assert [row] == await opened.headers(wanted, 10)
@@ -174,7 +174,7 @@ class LargeConformance(Suite):
             appends=[events],
             tasks=[call],
             messages=[signal(text=text)],
-            replies=[Reply("r1", text.encode(), NOW + 60)],
+            replies=[Reply("r1", "i1", text.encode(), NOW + 60)],
         )
         assert row == await opened.header("i1")
         assert [events] == await opened.history("i1", 1)

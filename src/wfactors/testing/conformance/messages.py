@@ -353,7 +353,7 @@ class ReplyConformance(Suite):
         """A reply is there until it is taken, then no more."""
         owner = await Owner.take(opened)
         assert None is await opened.take_reply("r1")
-        await owner.commit(replies=[Reply("r1", b"\x00\xff any bytes", NOW + 60)])
+        await owner.commit(replies=[Reply("r1", "i1", b"\x00\xff any bytes", NOW + 60)])
         assert b"\x00\xff any bytes" == await opened.take_reply("r1")
         assert None is await opened.take_reply("r1")
         assert [] == (await opened.dump())["replies"]
@@ -361,8 +361,8 @@ class ReplyConformance(Suite):
     async def test_expired_is_gone(self, opened: Store, clock: ManualClock) -> None:
         """From the time at which a reply expires nobody sees it any more."""
         owner = await Owner.take(opened)
-        await owner.commit(replies=[Reply(f"r{number}", b"%d" % number, NOW + 60) for number in range(2)])
-        await owner.commit(replies=[Reply("r2", b"2", NOW + 60 + MOMENT)])
+        await owner.commit(replies=[Reply(f"r{number}", "i1", b"%d" % number, NOW + 60) for number in range(2)])
+        await owner.commit(replies=[Reply("r2", "i1", b"2", NOW + 60 + MOMENT)])
         clock.advance(60 - MOMENT)
         assert ["r0", "r1", "r2"] == [row["id"] for row in (await opened.dump())["replies"]]
         assert b"0" == await opened.take_reply("r0")
@@ -374,23 +374,23 @@ class ReplyConformance(Suite):
     async def test_second_answer_replaces_the_first(self, opened: Store, clock: ManualClock) -> None:
         """A reply written again, as by the next owner of a partition, is the one that counts, with its own time."""
         owner = await Owner.take(opened)
-        await owner.commit(replies=[Reply("r1", b"1", NOW + 10)])
-        await owner.commit(replies=[Reply("r1", b"2", NOW + 60)])
+        await owner.commit(replies=[Reply("r1", "i1", b"1", NOW + 10)])
+        await owner.commit(replies=[Reply("r1", "i1", b"2", NOW + 60)])
         clock.advance(30)
         assert b"2" == await opened.take_reply("r1")
 
     async def test_expired_reply_can_be_written_again(self, opened: Store, clock: ManualClock) -> None:
         """An id whose reply has expired is free for another."""
         owner = await Owner.take(opened)
-        await owner.commit(replies=[Reply("r1", b"1", NOW + 10)])
+        await owner.commit(replies=[Reply("r1", "i1", b"1", NOW + 10)])
         clock.advance(30)
-        await owner.commit(replies=[Reply("r1", b"2", NOW + 60)])
+        await owner.commit(replies=[Reply("r1", "i1", b"2", NOW + 60)])
         assert b"2" == await opened.take_reply("r1")
 
     async def test_one_of_many_takes_it(self, opened: Store) -> None:
         """Of many who want one reply at once, one gets it."""
         owner = await Owner.take(opened)
-        await owner.commit(replies=[Reply("r1", b"1", NOW + 10)])
+        await owner.commit(replies=[Reply("r1", "i1", b"1", NOW + 10)])
         taken: list[bytes | None] = []
 
         async def take() -> None:

@@ -121,10 +121,17 @@ class NoticeConformance(Suite):
         topic = instance_topic("i1")
         assert await tells(opened, topic, lambda: owner.commit(headers=[header("i1", parked="?")]))
 
+    async def test_removal(self, opened: Store) -> None:
+        """Whoever waits for something of an instance hears that it is removed, by key or by age."""
+        owner = await Owner.take(opened)
+        await owner.commit(headers=[closed(header("i1")), closed(header("i2"))])
+        assert await tells(opened, instance_topic("i1"), lambda: opened.remove("i1"))
+        assert await tells(opened, instance_topic("i2"), lambda: opened.remove_finished(NOW + 1000, 10))
+
     async def test_reply(self, opened: Store) -> None:
         """Whoever waits for a reply hears that it is there."""
         owner = await Owner.take(opened)
-        reply = Reply("r1", b"x", NOW + 60)
+        reply = Reply("r1", "i1", b"x", NOW + 60)
         assert await tells(opened, reply_topic("r1"), lambda: owner.commit(replies=[reply]))
 
     async def test_woken_reader_finds_it(self, opened: Store) -> None:
@@ -158,7 +165,7 @@ class NoticeConformance(Suite):
                     headers=[closed(header("i1"))],
                     tasks=[task()],
                     messages=[signal("m1", "i9", MAIL)],
-                    replies=[Reply("r1", b"x", NOW + 60)],
+                    replies=[Reply("r1", "i1", b"x", NOW + 60)],
                 )
             assert not await heard(subscription)
 
@@ -177,5 +184,7 @@ class NoticeConformance(Suite):
         owner = await Owner.take(opened)
         await owner.commit(headers=[header("i1")])
         with opened.changes.subscribe(instance_topic("i10"), tasks_topic("sho"), reply_topic("r11")) as subscription:
-            await owner.commit(headers=[closed(header("i1"))], tasks=[task()], replies=[Reply("r1", b"x", NOW + 60)])
+            await owner.commit(
+                headers=[closed(header("i1"))], tasks=[task()], replies=[Reply("r1", "i1", b"x", NOW + 60)]
+            )
             assert not await heard(subscription)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wfactors.errors import WorkflowStillOpen
-from wfactors.model.records import InstanceFilter
+from wfactors.model.records import InstanceFilter, Reply
 from wfactors.model.status import Status
 from wfactors.testing.conformance.builders import (
     NOW,
@@ -33,7 +33,7 @@ __all__ = ["RemovalConformance"]
 
 def everywhere(*names: str) -> dict[str, set[object]]:
     """What ``instances`` tells when every table speaks of these."""
-    return {table: set(names) for table in ("headers", "events", "tasks", "inbox")}
+    return {table: set(names) for table in ("headers", "events", "tasks", "inbox", "replies")}
 
 
 async def instances(store: Store) -> dict[str, set[object]]:
@@ -44,6 +44,7 @@ async def instances(store: Store) -> dict[str, set[object]]:
         "events": {row["instance"] for row in dump["events"]},
         "tasks": {dict(row["key"])["instance"] for row in dump["tasks"]},  # type: ignore[call-overload]
         "inbox": {row["instance"] for row in dump["inbox"]},
+        "replies": {row["instance"] for row in dump["replies"]},
     }
 
 
@@ -58,6 +59,7 @@ async def fill(owner: Owner, *names: str, at: float = NOW + 1, status: Status = 
             appends=[append(name), append(name, first=1), append(name, run=2)],
             tasks=[task(name), task(name, run=2, node="node-1"), task(name, 1, run=2)],
             messages=[signal(f"m-{name}", name), query(f"q-{name}", name)],
+            replies=[Reply(f"r1-{name}", name, b"1", NOW + 1e6), Reply(f"r2-{name}", name, b"2", NOW + 1e6)],
         )
 
 
@@ -158,6 +160,7 @@ class RemovalConformance(Suite):
             appends=[append("i2"), append("i2", run=2)],
             tasks=[task("i2"), task("i2", run=2)],
             messages=[signal("m-i2", "i2")],
+            replies=[Reply("r-i2", "i2", b"2", NOW + 1e6)],
         )
         assert 1 == await opened.remove_finished(NOW + 2, 10, continued_runs_only=True)
         assert [("i1", 2), ("i2", 1), ("i2", 2)] == sorted(
