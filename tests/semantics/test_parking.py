@@ -214,6 +214,26 @@ async def test_a_query_on_a_closed_workflow_replays_it(backend, autojump_clock) 
         assert 4 == await (await engine.get("s")).query("so_far")
 
 
+@pytest.mark.parametrize("is_changed", [True, False])
+async def test_a_query_on_a_closed_workflow_whose_code_is_not_what_it_was(backend, autojump_clock, is_changed) -> None:
+    """The error says that the workflow is closed, and why it cannot be asked; by way of the store too."""
+    store = backend.store()
+    async with backend.engine(version_one(), add, store=store) as engine:
+        assert 3 == await engine.run("changing", id="c")
+    async with backend.engine(*[version_two()] * is_changed, add, store=store) as engine:
+        for client in (engine, wf.Client(store, engine.data)):
+            handle = await client.get("c")
+            with pytest.raises(wf.QueryError) as caught:
+                await handle.query("anything")
+            text = (
+                "the workflow is closed (completed), and its history cannot be replayed for the query"
+            )
+            assert text in str(caught.value)
+            assert ("NonDeterminismError" if is_changed else "UnknownWorkflow") in str(caught.value)
+            assert "parked" not in str(caught.value)
+            assert ("completed", None) == ((await handle.describe()).status, (await handle.describe()).parked)
+
+
 async def test_a_history_that_grows_too_long_fails_its_workflow(backend, autojump_clock) -> None:
     """HistoryTooLong at the limit, and only there."""
 

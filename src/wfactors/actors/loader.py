@@ -161,12 +161,16 @@ class Loader:
             partition.parking.park(instance, reason)
         else:
             # Only queries wanted its code: they fail, and everything else is refused as by any closed instance.
+            why = (
+                f"the workflow is closed ({instance.status.value}), and its history cannot be replayed for the query "
+                f"with the code now loaded: {reason}"
+            )
             instance.drop_run()
             instance.state = State.CLOSED
             mail, instance.mail = instance.mail, deque()
             for item in mail:
                 if isinstance(item.content, Query):
-                    partition.turns.refuse_question(instance.key, item, instance.header.id, reason)
+                    partition.turns.refuse_question(instance.key, item, instance.header.id, why)
                 else:
                     instance.mail.append(item)
         partition.loaded(instance)
