@@ -75,6 +75,14 @@ def test_what_is_not_retried(never: Any) -> None:
     assert Retry(never=never).never == (f"{__name__}.Refused",)
 
 
+def test_a_built_in_exception_by_its_bare_name() -> None:
+    """What people write; no other name is known without its module, and such a one would never match."""
+    assert Retry(never="ValueError").never == ("builtins.ValueError",)
+    for name in ("Refused", "print", ""):
+        with pytest.raises(ValueError, match=r"Retry\(never=...\).*the type itself"):
+            Retry(never=name)
+
+
 @pytest.mark.parametrize(
     ("nonsense", "words"),
     [
@@ -97,7 +105,14 @@ def test_numbers_that_make_no_sense(nonsense: dict[str, Any], words: str) -> Non
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"first": "1"}, "first"), ({"maximum": False}, "maximum"), ({"never": 5}, "never"), ({"never": [int]}, "never")],
+    [
+        ({"attempts": 1.5}, "attempts"),
+        ({"attempts": "3"}, "attempts"),
+        ({"first": "1"}, "first"),
+        ({"maximum": False}, "maximum"),
+        ({"never": 5}, "never"),
+        ({"never": [int]}, "never"),
+    ],
 )
 def test_arguments_of_another_type(wrong: dict[str, Any], words: str) -> None:
     """A TypeError names the argument."""

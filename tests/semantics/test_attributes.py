@@ -146,9 +146,14 @@ async def test_times_without_a_zone_and_negative_limits_are_refused(backend, aut
             lambda: ids(engine, started_after=naive),
             lambda: ids(engine, started_before=naive),
             lambda: ids(engine, limit=-1),
+            lambda: engine.remove_finished(9e9, limit=-1),
         ):
             with pytest.raises(ValueError, match="time zone|negative"):
                 await request()
+        for limit in (1.5, "1", True):
+            for request in (lambda: ids(engine, limit=limit), lambda: engine.remove_finished(9e9, limit=limit)):  # noqa: B023
+                with pytest.raises(TypeError, match="limit must be a whole number"):
+                    await request()
         assert 1 == await engine.count()
 
 

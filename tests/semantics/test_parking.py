@@ -225,9 +225,7 @@ async def test_a_query_on_a_closed_workflow_whose_code_is_not_what_it_was(backen
             handle = await client.get("c")
             with pytest.raises(wf.QueryError) as caught:
                 await handle.query("anything")
-            text = (
-                "the workflow is closed (completed), and its history cannot be replayed for the query"
-            )
+            text = "the workflow is closed (completed), and its history cannot be replayed for the query"
             assert text in str(caught.value)
             assert ("NonDeterminismError" if is_changed else "UnknownWorkflow") in str(caught.value)
             assert "parked" not in str(caught.value)

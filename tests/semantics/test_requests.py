@@ -207,3 +207,35 @@ async def test_nonsense_is_refused(backend, autojump_clock, options) -> None:
         with pytest.raises(TypeError, match="decorated"):
             await engine.start(print)
         assert 0 == await engine.count()
+
+
+class Nameless:
+    def encode(self, data: bytes) -> bytes:
+        return data
+
+    decode = encode
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"partitions": 10**6}, ValueError),
+        ({"partitions": 0}, ValueError),
+        ({"partitions": 1.5}, TypeError),
+        ({"partitions": True}, TypeError),
+        ({"codecs": [3]}, TypeError),
+        ({"codecs": [Nameless()]}, TypeError),
+        ({"retired_codecs": ["zlib"]}, TypeError),
+        ({"code_version": 3}, TypeError),
+    ],
+)
+async def test_an_engine_or_client_of_nonsense_is_not_opened(backend, options, error) -> None:
+    """The argument is named, before anything is opened."""
+    words = "codec" if "codecs" in next(iter(options)) else next(iter(options))
+    with pytest.raises(error, match=words):
+        async with backend.engine(greet, **options):
+            pass
+    if "code_version" not in options:
+        with pytest.raises(error, match=words):
+            async with wf.open_client(backend.store(), **options):
+                pass

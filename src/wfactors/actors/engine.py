@@ -21,7 +21,7 @@ from wfactors.actors.watchdog import Watchdog
 from wfactors.client import Client, ClientStatistics
 from wfactors.convert import Codec, Converter, DataPort
 from wfactors.errors import StoreUnavailable
-from wfactors.model.ids import validated_queue
+from wfactors.model.ids import checked_partitions, validated_queue
 from wfactors.model.limits import Limits
 from wfactors.model.options import seconds
 from wfactors.registry import Registry
@@ -124,7 +124,7 @@ async def open_engine(
             memory store.
         grace: Seconds (or a timedelta) that running activities get when the block is left or cancelled.
         retention: Remove closed instances after this time; None keeps them.
-        partitions: Of each queue; every engine of a store must be given the same number.
+        partitions: Of each queue, at most 1,024; every engine of a store must be given the same number.
         workflows: False for an engine that runs activities only.
         clock: Where the time of workflows comes from; for tests.
         code_version: Of the application, shown beside the node.
@@ -143,8 +143,8 @@ async def open_engine(
     limits = limits or Limits()
     clock = clock or SystemClock()
     queues = _checked_queues(queues)
-    if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1:
-        raise ValueError(f"partitions must be 1 or more, not {partitions!r}")
+    if not isinstance(code_version, str):
+        raise TypeError(f"code_version must be text, such as '1.4.2', not {code_version!r}")
     grace_seconds = 0.0 if not grace else seconds(grace, "grace") or math.inf
     retention_seconds = seconds(retention, "retention")
     checked_share = share_of(replay_check)
@@ -160,7 +160,7 @@ async def open_engine(
         application=Application(registry=Registry(register), data=data),
         limits=limits,
         queues=queues,
-        partitions=partitions,
+        partitions=checked_partitions(partitions),
         lease_seconds=lease_seconds,
         runs_workflows=workflows,
         code_version=code_version,

@@ -17,7 +17,14 @@ from wfactors.client.requests import ClientStatistics, Requests, Router, new_mes
 from wfactors.convert import CallSignature, DataPort
 from wfactors.errors import CodecError, PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
 from wfactors.kernel.times import to_timestamp
-from wfactors.model.ids import chosen_id, partition_of, validated_id, validated_queue, validated_text
+from wfactors.model.ids import (
+    checked_partitions,
+    chosen_id,
+    partition_of,
+    validated_id,
+    validated_queue,
+    validated_text,
+)
 from wfactors.model.messages import Message, Signal
 from wfactors.model.options import seconds
 from wfactors.model.payloads import Payload
@@ -58,7 +65,7 @@ class Client:
         self.data = data
         self.requests = Requests(store, router)
         self._now = now
-        self._partitions = partitions
+        self._partitions = checked_partitions(partitions)
         self._default_queue = default_queue
 
     # --- Starting ---
@@ -231,11 +238,11 @@ class Client:
         """The runs that match, newest first, as an async iterator that reads a page at a time.
 
         Raises:
+            TypeError: The limit is no whole number.
             ValueError: No such status, a ``datetime`` without a time zone, or a negative limit.
             ConversionError: No attribute can have such a value.
         """
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit must not be negative, but it is {limit}")
+        _check_limit(limit)
         filter = self._filter(status, workflow, queue, attributes, started_after, started_before, parked=parked)
         after: HeaderRow | None = None
         left = limit
@@ -308,8 +315,10 @@ class Client:
         """Remove instances that closed before a time, in small batches; returns how many.
 
         Raises:
-            ValueError: ``before`` is a ``datetime`` without a time zone.
+            TypeError: The limit is no whole number.
+            ValueError: ``before`` is a ``datetime`` without a time zone, or the limit is negative.
         """
+        _check_limit(limit)
         at = float(to_timestamp(before))
         removed = 0
         while limit is None or removed < limit:
@@ -365,6 +374,15 @@ class Client:
 def new_key(now: float) -> str:
     """A fresh instance key: it orders by time (milliseconds), then at random."""
     return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"limit must be a whole number or None, not {limit!r}")
+    if limit < 0:
+        raise ValueError(f"limit must not be negative, but it is {limit}")
 
 
 def _definition(workflow: Workflow[..., Any] | str) -> tuple[str, CallSignature | None, str | None, Sequence[type]]:

@@ -38,6 +38,10 @@ def _by_name(port: DataPort) -> Mapping[str, Codec]:
 
 
 def _codecs(codecs: Sequence[Codec]) -> Sequence[Codec]:
+    for codec in codecs:
+        is_codec = isinstance(getattr(codec, "name", None), str)
+        if not (is_codec and hasattr(codec, "encode") and hasattr(codec, "decode")):
+            raise TypeError(f"a codec has a name, encode() and decode(), such as ZlibCodec(); {codec!r} has not")
     return tuple(codecs)
 
 
@@ -56,6 +60,7 @@ class DataPort:
         retired_codecs: Only read with; for payloads from the time when they were in ``codecs``.
 
     Raises:
+        TypeError: What is given as a codec is none.
         ValueError: Two codecs have the same name.
     """
 

@@ -17,7 +17,9 @@ import attrs
 
 __all__ = [
     "ID_BYTES_MAX",
+    "PARTITIONS_MAX",
     "PartitionId",
+    "checked_partitions",
     "child_key",
     "chosen_id",
     "partition_of",
@@ -29,6 +31,7 @@ __all__ = [
 
 ID_BYTES_MAX = 4096
 QUEUE_BYTES_MAX = 255
+PARTITIONS_MAX = 1024
 _KEY_LENGTH_MAX = 96
 _CHILD_KEY = re.compile(r"[0-9a-f]{32}[.~]")
 
@@ -50,6 +53,18 @@ class PartitionId:
         if not separator:
             raise ValueError(f"not a partition id: {text!r}")
         return cls(queue, int(number))
+
+
+def checked_partitions(partitions: int) -> int:
+    """How many partitions a queue has; TypeError or ValueError if it cannot have so many."""
+    if isinstance(partitions, bool) or not isinstance(partitions, int):
+        raise TypeError(f"partitions must be a whole number, not {partitions!r}")
+    if not 1 <= partitions <= PARTITIONS_MAX:
+        raise ValueError(
+            f"partitions must be from 1 to {PARTITIONS_MAX:,}, not {partitions!r}: each is owned by one "
+            "node, so a few for each node there will ever be are enough"
+        )
+    return partitions
 
 
 def partition_of(queue: str, root_id: str, partitions: int) -> PartitionId:

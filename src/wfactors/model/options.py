@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from datetime import timedelta
 from typing import Any
@@ -30,12 +31,24 @@ def _type_names(types: Any) -> tuple[str, ...]:
     names = []
     for item in types if isinstance(types, tuple | list) else (types,):
         if isinstance(item, str):
-            names.append(item)
+            names.append(_full_name(item))
         elif isinstance(item, type) and issubclass(item, BaseException):
             names.append(f"{item.__module__}.{item.__qualname__}")
         else:
             raise TypeError(f"Retry(never=...) takes exception types, not {item!r}")
     return tuple(names)
+
+
+def _full_name(name: str) -> str:
+    if "." in name:
+        return name
+    found = getattr(builtins, name, None)
+    if isinstance(found, type) and issubclass(found, BaseException):
+        return f"builtins.{name}"
+    raise ValueError(
+        f"Retry(never=...): no built-in exception is named {name!r}: give the type itself, or its qualified "
+        f"name, such as 'shop.errors.{name}'"
+    )
 
 
 def _duration(value: float | timedelta, what: str) -> float:
@@ -67,10 +80,11 @@ class Retry:
         backoff: The factor from one wait to the next.
         maximum: The longest wait in seconds (or a timedelta).
         jitter: Share of each wait, from 0 to 1, that is drawn at random.
-        never: Exception types (or their qualified names) that are not retried.
+        never: Exception types that are not retried, with all that derive from them; or their qualified names
+            (``"shop.errors.Declined"``; a built-in one by its bare name).
 
     Raises:
-        ValueError: A number makes no sense.
+        TypeError, ValueError: An argument makes no sense.
     """
 
     attempts: int | None = 3
@@ -81,8 +95,11 @@ class Retry:
     never: tuple[str, ...] = attrs.field(default=(), converter=_type_names)
 
     def __attrs_post_init__(self) -> None:
-        if self.attempts is not None and (isinstance(self.attempts, bool) or self.attempts < 1):
-            raise ValueError(f"Retry(attempts=...) must be 1 or more, or None, not {self.attempts!r}")
+        if self.attempts is not None:
+            if not isinstance(self.attempts, int):
+                raise TypeError(f"Retry(attempts=...) must be a whole number or None, not {self.attempts!r}")
+            if isinstance(self.attempts, bool) or self.attempts < 1:
+                raise ValueError(f"Retry(attempts=...) must be 1 or more, or None, not {self.attempts!r}")
         if not (math.isfinite(self.backoff) and self.backoff >= 1):
             raise ValueError(f"Retry(backoff=...) must be 1 or more, not {self.backoff!r}")
         if not 0 <= self.jitter <= 1:

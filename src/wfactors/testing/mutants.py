@@ -276,7 +276,7 @@ def _never_again(*_: Any) -> None:
 
 
 @_mutant("a parked workflow does not answer from afar", turns.Turns, "refuse_question")
-def _no_answer_from_afar(self: Any, key: str, mail: Any, *_: Any) -> None:
+def _no_answer_from_afar(self: Any, _: str, mail: Any, *__: Any) -> None:
     self._partition.draft.messages_removed.append(mail.id)
 
 
