@@ -15,7 +15,7 @@ def output_of(*arguments: str) -> str:
     return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True).stdout
 
 
-LOADED = "import sys; print(*sorted({'rich', 'sqlite3', 'trio', 'typer'} & set(sys.modules)))"
+LOADED = "import sys; print(*sorted({'rich', 'trio', 'typer'} & set(sys.modules)))"
 
 
 def test_what_workflow_code_needs_comes_without_trio() -> None:
@@ -26,7 +26,7 @@ def test_what_workflow_code_needs_comes_without_trio() -> None:
 
 def test_the_engine_comes_when_it_is_named() -> None:
     """With Trio, and without anything that paints."""
-    assert output_of("-c", f"import wfactors as wf; wf.open_engine; {LOADED}").split() == ["sqlite3", "trio"]
+    assert output_of("-c", f"import wfactors as wf; wf.open_engine; {LOADED}").split() == ["trio"]
 
 
 def test_help_and_completion_wait_for_neither_trio_nor_a_store() -> None:
