@@ -87,7 +87,8 @@ def sigint() -> Iterator[None]:
 def nobodys_folder() -> Iterator[Path]:
     """A folder, while the process is somebody whom permissions bind; root may write to any file."""
     nobody, before = 65534, os.geteuid()
-    folder = Path(tempfile.mkdtemp(prefix="wfactors-nobody-"))
+    # Not in TMPDIR, which nox sets to a folder of the checkout: that may lie in a home which only root may enter.
+    folder = Path(tempfile.mkdtemp(prefix="wfactors-nobody-", dir="/tmp"))
     if before == 0:
         os.chown(folder, nobody, -1)
         os.seteuid(nobody)
