@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
 import wfactors as wf
 from tests.actors.faulty_store import FaultyStore
+from wfactors.model.records import NodeRow
 from wfactors.stores.changes import NODES_TOPIC, inbox_topic
 from wfactors.testing.clocks import VirtualClock
 
@@ -216,3 +218,48 @@ async def test_resuming_many_reads_each_kept_message_once(world, autojump_clock)
             assert [0, 1, 2] == await (await engine.get(handle.id)).result()
     # Once as the mail of its instance, once as what is new in the inbox.
     assert world.store.messages_read <= 2 * 60
+
+
+class StolenStore(wf.MemoryStore):
+    """Once told to, another node has the partition when the next commit arrives."""
+
+    is_to_be_stolen = False
+
+    async def commit(self, batch: Any) -> None:
+        if self.is_to_be_stolen:
+            self.is_to_be_stolen = False
+            row = self._state.partitions[batch.partition]
+            await self.join(NodeRow("thief", ["default"], 0.0, 0.0), 3600)
+            self._state.partitions[batch.partition] = attrs.evolve(row, node="thief", epoch=row.epoch + 1)
+        await super().commit(batch)
+
+
+async def test_a_lease_lost_in_the_last_commit_of_a_shutdown(autojump_clock) -> None:
+    """The engine ends, and writes nothing more to the partition; its next owner goes on."""
+    clock = VirtualClock(autojump_clock)
+    store = StolenStore(clock=clock.now)
+
+    @wf.activity
+    async def slow() -> int:
+        await trio.sleep(5)
+        return 7
+
+    @wf.workflow
+    async def calls() -> int:
+        return await slow()
+
+    async with wf.open_engine(store, register=[calls, slow], clock=clock, lease=10, grace=30) as engine:
+        handle = await engine.start(calls, id="c")
+        await trio.sleep(1)
+        before = (await store.dump())["events"]
+        store.is_to_be_stolen = True
+        left_at = trio.current_time()
+    # Five seconds of its activity, and no waiting for what cannot come.
+    assert trio.current_time() - left_at < 20
+    dump = await store.dump()
+    assert (before, "thief") == (dump["events"], dump["partitions"][0]["node"])
+    assert [handle.id] == [row["id"] for row in dump["headers"] if row["status"] == "open"]
+    await store.leave("thief")
+    async with wf.open_engine(store, register=[calls, slow], clock=clock, lease=10) as engine:
+        with trio.fail_after(LONG):
+            assert 7 == await (await engine.get("c")).result()

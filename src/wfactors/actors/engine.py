@@ -279,6 +279,7 @@ def _unwrapping() -> Iterator[Any]:
         leaf: BaseException = group
         while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
             leaf = leaf.exceptions[0]
-        if not has_begun or (raised and leaf is raised[0]):
+        # A second Ctrl-C strikes in the shutdown that the first one caused, but is the user's like it.
+        if not has_begun or isinstance(leaf, KeyboardInterrupt) or (raised and leaf is raised[0]):
             raise leaf from leaf.__cause__
         raise
