@@ -184,6 +184,9 @@ class Loader:
             if was_parked:
                 partition.touch(instance)
             assert instance.run is not None
+            resumes = [mail for mail in instance.mail if isinstance(mail.content, Resume)]
+            for mail in resumes:
+                instance.mail.remove(mail)
             if instance.start is not None:
                 now = partition.clock.now()
                 if instance.wake_at is None or instance.wake_at <= now:
@@ -193,6 +196,8 @@ class Loader:
             elif instance.next_deadline != float("inf"):
                 instance.wake_at = instance.next_deadline
                 partition.push_timer(instance.wake_at, instance.key)
+            # It has been resumed, whatever becomes of it in its next turn.
+            instance.mail.extendleft(resumes)
         partition.loaded(instance)
 
     async def _replay(self, instance: Instance) -> None:
