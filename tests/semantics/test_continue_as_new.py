@@ -152,3 +152,34 @@ async def test_the_result_of_an_earlier_runs_call_is_not_taken_for_this_ones(bac
     """Both are the first call of their run; the abandoned attempt ends while the next run waits for its own."""
     async with backend.engine(leaves_an_attempt_behind, stubborn) as engine:
         assert "second run" == await engine.run(leaves_an_attempt_behind)
+
+
+async def test_signals_handed_on_outlive_the_removal_of_the_old_run(backend, autojump_clock) -> None:
+    """While the next run has not started, the old one stays; then it can go."""
+    is_busy = True
+
+    @wf.workflow
+    async def twice(is_last: bool) -> list[int]:
+        while is_busy and is_last:
+            pass
+        if not is_last:
+            await wf.signals("go").receive()
+            wf.continue_as_new(True)
+        numbers = wf.signals("number", int)
+        return [await numbers.receive() for _ in range(2)]
+
+    store = backend.store()
+    limits = wf.Limits(turn_warning_seconds=0.1, turn_seconds_max=0.2)
+    async with backend.engine(twice, store=store, limits=limits) as engine:
+        handle = await engine.start(twice, False, id="t")
+        for name, value in (("number", 1), ("number", 2), ("go", None)):
+            await handle.signal(name, value)
+        with trio.fail_after(1_000):
+            while (await handle.describe()).parked is None:
+                await trio.sleep(1)
+        later = backend.clock.now() + 1_000
+        assert 0 == await store.remove_finished(later, 10, continued_runs_only=True)
+        is_busy = False
+        await handle.resume()
+        assert [1, 2] == await handle.result()
+        assert 1 == await store.remove_finished(later, 10, continued_runs_only=True)

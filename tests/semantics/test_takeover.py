@@ -107,3 +107,29 @@ async def test_an_idle_engine_writes_nothing_but_its_lease(backend, autojump_clo
         seen = dict(asked)
     assert 180 == pytest.approx(seen.pop("renew"), abs=2)
     assert {"nodes"} >= set(seen)
+
+
+async def test_a_node_taken_for_dead_claims_nothing_and_joins_again(backend, autojump_clock) -> None:
+    """It hears of it at its next claim, not at its next renewal; the task runs under its new name, once."""
+    names = []
+
+    @wf.activity
+    async def once() -> int:
+        names.append("ran")
+        return 1
+
+    @wf.workflow
+    async def asks() -> int:
+        return await once()
+
+    async with (
+        backend.shared() as store,
+        backend.engine(asks, store=store, limits=wf.Limits(activities=0)) as owner,
+        backend.engine(once, store=store, workflows=False) as worker,
+    ):
+        dead = worker.name
+        await store.leave(dead)
+        with trio.fail_after(60):
+            assert 1 == await owner.run(asks)
+        assert ["ran"] == names
+        assert dead != worker.name

@@ -178,3 +178,15 @@ async def test_a_terminated_workflow_takes_its_unclaimed_activity_along(backend,
         await trio.sleep(1)
         dump = await store.dump()
     assert ([], []) == (dump["tasks"], dump["inbox"])
+
+
+async def test_an_engine_without_places_does_not_offer_its_activities(backend, autojump_clock, caplog) -> None:
+    """Neither in the row of its node nor to its own workflows, which say that nobody runs them."""
+    async with backend.engine(calls_rare, rare, limits=wf.Limits(activities=0)) as engine:
+        (node,) = await engine.nodes()
+        assert ([], ["calls_rare"]) == (list(node.activities), list(node.workflows))
+        await engine.start(calls_rare, None)
+        await trio.sleep(10)
+        assert ["no running engine has activity 'rare' of queue 'default': calls of it wait for one that has"] == [
+            record.getMessage() for record in caplog.records if "no running engine" in record.getMessage()
+        ]

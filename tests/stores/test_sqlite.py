@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +15,12 @@ from wfactors.errors import WorkflowAlreadyStarted
 from wfactors.model.records import Reply
 from wfactors.model.status import Status
 from wfactors.stores.changes import instance_topic
+from wfactors.stores.liveness import NodeLocks
 from wfactors.stores.memory import MemoryStore
 from wfactors.stores.sqlite import SqliteStore
+from wfactors.stores.sqlite_connection import Settings, connect_writer
 from wfactors.testing.conformance import ManualClock, StoreConformance
-from wfactors.testing.conformance.builders import Owner, append, closed, header
+from wfactors.testing.conformance.builders import Owner, append, closed, header, node
 from wfactors.testing.differential import check_equal, never_seen
 
 if TYPE_CHECKING:
@@ -85,3 +89,46 @@ async def test_expired_replies_go_with_a_later_batch(tmp_path: Path) -> None:
         connection = store._session.writer._connection
         assert connection is not None
         assert connection.execute("SELECT id FROM replies").fetchall() == [("new",)]
+
+
+async def test_a_stand_by_writes_nothing(tmp_path: Path) -> None:
+    """An owner that lives is found by reading, however often somebody asks; what is free is taken."""
+    store = SqliteStore(tmp_path / "store.db")
+    async with store.open():
+        await store.join(node("node-1"), 1_000)
+        await store.join(node("node-2"), 1_000)
+        assert await store.acquire("0:shop", "node-1") is not None
+        before = store.statistics().units
+        for _ in range(10):
+            assert await store.acquire("0:shop", "node-2") is None
+            assert await store.acquire("0:mail", "nobody") is None
+        assert store.statistics().units == before
+        assert await store.acquire("0:mail", "node-2") is not None
+
+
+def nodes_with_a_file(database: Path) -> list[str]:
+    prefix = f"{database.name}-node-"
+    return sorted(file.name.removeprefix(prefix) for file in database.parent.glob(f"{prefix}*"))
+
+
+async def test_files_of_killed_nodes_are_swept_up(tmp_path: Path) -> None:
+    """A node that joins removes what nobody holds, no row knows and has lain there for a while."""
+    path = tmp_path / "store.db"
+    dead, others = NodeLocks(str(path)), NodeLocks(str(path))
+    for name in ("killed", "young", "known"):
+        dead.hold(name)
+    dead.close()
+    others.hold("held")
+    for name in ("killed", "held", "known"):
+        os.utime(f"{path}-node-{name}", (1, 1))
+    connect_writer(Settings(str(path))).close()
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO nodes VALUES ('known', X'5B5D', 9e9, 0, '', X'5B5D', X'5B5D', 'x')")
+    connection.commit()
+    connection.close()
+    store = SqliteStore(path)
+    async with store.open():
+        await store.join(node("node-1"), 1_000)
+        assert nodes_with_a_file(path) == ["held", "known", "node-1", "young"]
+        await store.leave("node-1")
+    others.close()

@@ -411,6 +411,7 @@ async def test_a_task_that_cannot_be_read_is_not_handed_out_and_hides_no_other(t
         await owner.commit(tasks=[task("i1"), task("i2"), task("i3")])
         damage(tmp_path / "store.db", TASKS, "options", "truncated")
     async with store.open():
+        await store.join(node("node-1"), 10)
         claimed = []
         for _ in range(4):
             claimed += await store.claim("node-1", {"shop": ["charge"]}, 9e9, 1)

@@ -134,7 +134,8 @@ class Activities:
     ) -> None:
         self._store = store
         self._clock = clock
-        calls = {name: ActivityCall.of(activity, data) for name, activity in registry.activities.items()}
+        served = registry.activities if limits.activities else {}
+        calls = {name: ActivityCall.of(activity, data) for name, activity in served.items()}
         self._calls = calls
         self._node = node
         self._queues = frozenset(queues)

@@ -19,7 +19,7 @@ import trio
 
 from wfactors.actors.capacity import Capacity
 from wfactors.actors.clock import Clock
-from wfactors.errors import StoreError
+from wfactors.errors import LeaseLost, StoreError
 from wfactors.model.records import TaskRow
 from wfactors.stores.base import Store
 from wfactors.stores.changes import Subscription, tasks_topic
@@ -102,7 +102,7 @@ class Claims:
         self._is_closed = True
 
     async def run(self) -> None:
-        """Claim until cancelled.
+        """Claim until cancelled; raises LeaseLost when the store says that the node is gone.
 
         Cancelled while the store hands out tasks, some may be held here without being known: the node must leave the
         cluster then, which frees them.
@@ -113,6 +113,9 @@ class Claims:
                 try:
                     await self._settle_doubts()
                     due_at = None if self._is_closed else await self._claim_all()
+                except LeaseLost:
+                    # The node was taken for dead, and nobody else would say so before it renews its lease.
+                    raise
                 except StoreError as error:
                     self._degrade(error)
                     delay = min(max(delay * 2, _RETRY_SECONDS_FIRST), _RETRY_SECONDS_MAX)

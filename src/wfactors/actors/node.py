@@ -184,7 +184,7 @@ class Node:
             lease_until=0.0,
             joined_at=settings.clock.now(),
             code_version=settings.code_version,
-            activities=sorted(registry.activities),
+            activities=sorted(registry.activities) if settings.limits.activities else [],
             workflows=sorted(registry.workflows),
         )
         asked_at = trio.current_time()

@@ -16,8 +16,8 @@ caller.
 read. What was refused publishes nothing. More may be published than is asked here, never less.
 
 **Errors.** ``StoreUnavailable`` (try again), ``StoreFull`` (try again, tell somebody), ``StoreCorrupt`` (a row cannot
-be read; the message says which), ``LeaseLost`` (of ``commit``, ``renew``), ``StoreVersionError`` (of ``open``),
-``WorkflowStillOpen`` (of ``remove``). A store translates its driver's exceptions at one boundary.
+be read; the message says which), ``LeaseLost`` (of ``commit``, ``renew`` and ``claim``), ``StoreVersionError`` (of
+``open``), ``WorkflowStillOpen`` (of ``remove``). A store translates its driver's exceptions at one boundary.
 
 **Rows that cannot be read** harm nobody else: what reads one run or one row raises StoreCorrupt; what lists rows of
 many (headers, inbox, held tasks, nodes, a claim) leaves such a row out, where it is, and says so in the log.
@@ -160,8 +160,8 @@ class Store(Protocol):
     async def acquire(self, partition: str, node: str) -> Lease | None:
         """Take the partition if nobody alive owns it (or this node does), raising its epoch; None if somebody does.
 
-        None too if ``node`` itself is not alive. Epochs and sequences of a partition only grow, whoever owns it: the
-        first lease has epoch 1 and sequence 0.
+        None too if ``node`` itself is not alive. A stand-by asks again and again, so what is refused writes nothing.
+        Epochs and sequences of a partition only grow, whoever owns it: the first lease has epoch 1 and sequence 0.
         """
         ...
 
@@ -212,7 +212,8 @@ class Store(Protocol):
     async def claim(self, node: str, activities: Mapping[str, Sequence[str]], now: float, limit: int) -> list[TaskRow]:
         """Hand out up to ``limit`` free tasks due by ``now`` of these activity names per queue, as they are then.
 
-        In order of (available_at, key), over all queues.
+        In order of (available_at, key), over all queues. Raises LeaseLost if ``node`` is not alive: what a node holds
+        that was buried already would be handed out again by nobody.
         """
         ...
 
@@ -307,7 +308,8 @@ class Store(Protocol):
         """Remove up to ``limit`` instances closed before this time, the earliest first; returns how many.
 
         With ``continued_runs_only`` the unit is a run: those that continued as new before this time are removed with
-        their history and tasks, of open instances too; everything else of the instances stays.
+        their history and tasks, of open instances too; everything else of the instances stays. But one stays while the
+        run after it still has its ``start``: that run finds the signals handed on to it in this history.
         """
         ...
 

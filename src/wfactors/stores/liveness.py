@@ -13,6 +13,8 @@ import errno
 import hashlib
 import os
 import re
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 try:
@@ -22,6 +24,7 @@ except ImportError:  # pragma: no cover - Windows
 
 __all__ = ["NodeLocks"]
 
+_YOUNG_SECONDS = 60.0
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
@@ -74,6 +77,22 @@ class NodeLocks:
         finally:
             os.close(descriptor)
 
+    def is_alive(self, node: str, liveness: str, lease_until: float, now: float) -> bool:
+        """Whether the lease is not over and the node not surely dead."""
+        return now < lease_until and not self.is_surely_dead(node, liveness)
+
+    def sweep(self, known: Iterable[str]) -> None:
+        """Remove the files of nodes that are not among those ``known``: killed between a file and its row.
+
+        Not those that somebody holds, nor young ones: their nodes may be about to join.
+        """
+        kept = {self._path(node) for node in (*known, *self._held)}
+        folder = Path(self._prefix).parent
+        with contextlib.suppress(OSError):
+            for path in folder.iterdir():
+                if path.name.startswith(Path(self._prefix).name) and str(path) not in kept and _is_abandoned(path):
+                    path.unlink()
+
     def drop(self, node: str) -> None:
         """Give up the node's lock, if it is held here, and remove its file: the node has left or was buried."""
         with contextlib.suppress(OSError):
@@ -92,3 +111,17 @@ class NodeLocks:
         if _PLAIN_NAME.fullmatch(node):
             return self._prefix + node
         return self._prefix + hashlib.blake2b(node.encode(), digest_size=16).hexdigest()
+
+
+def _is_abandoned(path: Path) -> bool:
+    if fcntl is None or time.time() - path.stat().st_mtime < _YOUNG_SECONDS:
+        return False
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)

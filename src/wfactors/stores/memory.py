@@ -178,6 +178,8 @@ class MemoryStore:
     async def claim(self, node: str, activities: Mapping[str, Sequence[str]], now: float, limit: int) -> list[TaskRow]:
         """Hand out free tasks that are due."""
         await trio.lowlevel.checkpoint()
+        if not self._state.is_alive(node):
+            raise LeaseLost(f"node {node!r} is not there any more, or its lease was over")
         claimed = [attrs.evolve(row, node=node) for row in self._state.tasks.due(activities, now, limit)]
         for row in claimed:
             self._state.tasks.put(row)

@@ -93,7 +93,13 @@ class HeaderTable:
         """The runs that ended first: final runs of instances, or those that continued as new."""
         heap = self._continued if is_continued else self._finished
         ended = takewhile(lambda entry: entry[0] < before, heap.in_order())
-        return [(instance, run) for _, instance, run in islice(ended, limit)]
+        keys = ((instance, run) for _, instance, run in ended if not self._is_needed(instance, run))
+        return list(islice(keys, limit))
+
+    def _is_needed(self, instance: str, run: int) -> bool:
+        """Whether the next run has not started, and will look for its signals in the history of this one."""
+        following = self.rows.get((instance, run + 1))
+        return following is not None and following.start is not None
 
     def select(
         self,

@@ -148,6 +148,7 @@ class SqliteStore:
 
     async def join(self, node: NodeRow, lease_seconds: float) -> NodeRow:
         """Insert or replace the node's row, and lock its file."""
+        self._session.locks.sweep(other.node for other in await self.nodes())
         node = attrs.evolve(node, liveness=self._session.locks.hold(node.node))
         row = await self._write(Writes.join, (node, lease_seconds))
         self._publish([NODES_TOPIC])
@@ -165,12 +166,10 @@ class SqliteStore:
 
     async def nodes(self) -> list[NodeRow]:
         """All nodes."""
-        locks, now = self._session.locks, self._clock()
+        return await self._session.read_inline(reads.nodes, self._judge)
 
-        def is_alive(node: str, lease_until: float, liveness: str) -> bool:
-            return now < lease_until and not locks.is_surely_dead(node, liveness)
-
-        return await self._session.read_inline(reads.nodes, is_alive)
+    def _judge(self, node: str, lease_until: float, liveness: str) -> bool:
+        return self._session.locks.is_alive(node, liveness, lease_until, self._clock())
 
     async def bury(self, node: str) -> None:
         """Remove a dead node and release its partitions."""
@@ -180,6 +179,8 @@ class SqliteStore:
 
     async def acquire(self, partition: str, node: str) -> Lease | None:
         """Take the partition if nobody alive owns it."""
+        if not await self._session.read_inline(reads.may_acquire, partition, node, self._judge):
+            return None
         lease = await self._write(Writes.acquire, (partition, node))
         if lease is not None:
             self._publish([NODES_TOPIC])

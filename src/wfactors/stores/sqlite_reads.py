@@ -29,7 +29,7 @@ from wfactors.model.records import (
 )
 from wfactors.stores.dump import canonical
 from wfactors.stores.sql.filters import attributes_predicate, condition_of, page_condition
-from wfactors.stores.sql.rows import append_of, header_of, inbox_item_of, node_of, partition_of_row, task_of
+from wfactors.stores.sql.rows import append_of, check_row, header_of, inbox_item_of, node_of, partition_of_row, task_of
 from wfactors.stores.sql.tables import EVENTS, HEADERS, INBOX, NODES, PARTITIONS, REPLIES, TASKS
 
 __all__ = [
@@ -44,7 +44,9 @@ __all__ = [
     "history",
     "history_bytes",
     "inbox",
+    "is_node_alive",
     "latest_with_id",
+    "may_acquire",
     "next_task_at",
     "nodes",
     "partitions",
@@ -274,6 +276,32 @@ def nodes(connection: sqlite3.Connection, is_alive: Callable[[str, float, str], 
         return node_of(row, is_alive=is_alive(node.node, node.lease_until, node.liveness))
 
     return _readable(convert, rows_of(connection, f"{NODES.select} ORDER BY node"))
+
+
+def is_node_alive(connection: sqlite3.Connection, node: str, is_alive: Callable[[str, float, str], bool]) -> bool:
+    """Whether the node is there, and ``is_alive`` says so."""
+    for row in rows_of(connection, f"{NODES.select} WHERE node = ?", (node,)):
+        try:
+            check_row(NODES, row)
+        except StoreCorrupt as error:
+            # Nobody can tell, and what it owned must go on: the epoch keeps it out if it lives.
+            logger.error("a node counts as gone: %s", error)  # noqa: TRY400 - the message says it all
+            return False
+        _, _, lease_until, *_, liveness = row
+        return is_alive(node, lease_until, liveness)
+    return False
+
+
+def may_acquire(
+    connection: sqlite3.Connection, partition: str, node: str, is_alive: Callable[[str, float, str], bool]
+) -> bool:
+    """Whether the node is alive and nobody else who is owns the partition."""
+    if not is_node_alive(connection, node, is_alive):
+        return False
+    for row in rows_of(connection, f"{PARTITIONS.select} WHERE partition = ?", (partition,)):
+        owner = partition_of_row(row).node
+        return owner is None or owner == node or not is_node_alive(connection, owner, is_alive)
+    return True
 
 
 def partitions(connection: sqlite3.Connection) -> list[PartitionRow]:

@@ -13,7 +13,7 @@ from wfactors.model.messages import Message
 from wfactors.stores.liveness import NodeLocks
 from wfactors.stores.sql.rows import message_values
 from wfactors.stores.sql.tables import INBOX, PARTITIONS, Statement, Table, insert_many, keys_clause, padded
-from wfactors.stores.sqlite_reads import rows_of
+from wfactors.stores.sqlite_reads import is_node_alive, rows_of
 
 __all__ = ["CHUNK", "WritesBase", "divided", "messages_statements", "partitions_statements"]
 
@@ -54,6 +54,13 @@ class WritesBase:
         self._locks = locks
         self._purged_at = clock()
         self._tasks_unreadable: set[int] = set()
+
+    def is_alive(self, node: str) -> bool:
+        """Whether the node's lease is not over and its process not known to be gone."""
+        return is_node_alive(self._connection, node, self._judge)
+
+    def _judge(self, node: str, lease_until: float, liveness: str) -> bool:
+        return self._locks.is_alive(node, liveness, lease_until, self._clock())
 
     def _run(self, statements: Iterable[Statement]) -> None:
         execute = self._connection.execute

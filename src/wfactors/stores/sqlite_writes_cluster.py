@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from wfactors.errors import LeaseLost, StoreCorrupt, WorkflowStillOpen
+from wfactors.errors import LeaseLost, WorkflowStillOpen
 from wfactors.model.records import Lease, NodeRow
 from wfactors.model.status import Status
-from wfactors.stores.sql.rows import check_row, node_values, partition_of_row
+from wfactors.stores.sql.rows import node_values, partition_of_row
 from wfactors.stores.sql.tables import (
     EVENTS,
     HEADERS,
@@ -24,6 +24,7 @@ from wfactors.stores.sql.tables import (
     delete_many,
     insert_many,
 )
+from wfactors.stores.sqlite_reads import may_acquire
 from wfactors.stores.sqlite_writes_base import WritesBase, partitions_statements
 
 __all__ = ["ClusterWrites"]
@@ -72,29 +73,14 @@ class ClusterWrites(WritesBase):
         return [self._acquire(partition, node) for partition, node in calls]
 
     def _acquire(self, partition: str, node: str) -> Lease | None:
-        if not self.is_alive(node):
+        if not may_acquire(self._connection, partition, node, self._judge):
             return None
         self._run(partitions_statements([partition]))
         (row,) = self._all(f"{PARTITIONS.select} WHERE partition = ?", (partition,))
-        _, owner, epoch, sequence = attrs.astuple(partition_of_row(row))
-        if owner is not None and owner != node and self.is_alive(owner):
-            return None
+        _, _, epoch, sequence = attrs.astuple(partition_of_row(row))
         text = "UPDATE partitions SET node = ?, epoch = ? WHERE partition = ?"
         self._all(text, (node, epoch + 1, partition))
         return Lease(partition, epoch + 1, sequence)
-
-    def is_alive(self, node: str) -> bool:
-        """Whether the node's lease is not over and its process not known to be gone."""
-        for row in self._all(f"{NODES.select} WHERE node = ?", (node,)):
-            try:
-                check_row(NODES, row)
-            except StoreCorrupt as error:
-                # Nobody can tell, and what it owned must go on: the epoch keeps it out if it lives.
-                logger.error("a node counts as gone: %s", error)  # noqa: TRY400 - the message says it all
-                return False
-            _, _, lease_until, *_, liveness = row
-            return bool(self._clock() < lease_until and not self._locks.is_surely_dead(node, liveness))
-        return False
 
     def release(self, calls: Sequence[tuple[str, str, int]]) -> list[None]:
         """Give partitions back."""
@@ -128,7 +114,13 @@ class ClusterWrites(WritesBase):
 
     def _remove_finished(self, before: float, limit: int, continued_runs_only: bool) -> int:  # noqa: FBT001 - values of a call
         # Each run but the last of an instance has continued as new, so the others that are closed are last ones.
-        condition = "status = 'continued'" if continued_runs_only else "status NOT IN ('open', 'continued')"
+        condition = "status NOT IN ('open', 'continued')"
+        if continued_runs_only:
+            condition = (
+                "status = 'continued' AND NOT EXISTS (SELECT 1 FROM headers AS following"
+                " WHERE following.instance = headers.instance AND following.run = headers.run + 1"
+                " AND following.start IS NOT NULL)"
+            )
         found = self._all(
             f"SELECT instance, run FROM headers WHERE closed_at < ? AND {condition}"
             " ORDER BY closed_at, instance, run LIMIT ?",

@@ -8,7 +8,7 @@ from itertools import chain
 
 import attrs
 
-from wfactors.errors import StoreCorrupt
+from wfactors.errors import LeaseLost, StoreCorrupt
 from wfactors.model.options import ActivityOptions
 from wfactors.model.payloads import NULL, Payload
 from wfactors.model.records import TaskKey, TaskRow
@@ -43,9 +43,14 @@ class Claim:
 class TaskWrites(WritesBase):
     """The operations on tasks."""
 
-    def claim(self, claims: Sequence[Claim]) -> list[list[TaskRow]]:
-        """Hand out free tasks."""
-        return [self._claim(claim) for claim in claims]
+    def claim(self, claims: Sequence[Claim]) -> list[list[TaskRow] | BaseException]:
+        """Hand out free tasks to nodes that are alive."""
+        return [
+            self._claim(claim)
+            if self.is_alive(claim.node)
+            else LeaseLost(f"node {claim.node!r} is gone or its lease is over")
+            for claim in claims
+        ]
 
     def _claim(self, claim: Claim) -> list[TaskRow]:
         limit = claim.limit + len(self._tasks_unreadable)

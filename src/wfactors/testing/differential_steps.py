@@ -166,7 +166,10 @@ async def _headers(world: World, dice: Dice, partition: str) -> list[HeaderRow]:
                 headers.append(attrs.evolve(row, start=None, attributes=payload(dice.pick(TEXTS)), **changes))
             case 1:
                 headers.append(closed(row, Status.CONTINUED, at=world.clock.now))
-                headers.append(attrs.evolve(row, run=row.run + 1, created_at=world.clock.now, wake_at=None))
+                start = payload("[2]") if dice.is_rare(4) else None
+                headers.append(
+                    attrs.evolve(row, run=row.run + 1, created_at=world.clock.now, wake_at=None, start=start)
+                )
             case _:
                 failure = Failure("ValueError", "no", details=payload(dice.pick(TEXTS)))
                 status = dice.pick([each for each in Status if each not in (Status.OPEN, Status.CONTINUED)])

@@ -99,6 +99,7 @@ class NoticeConformance(Suite):
     async def test_free_task(self, opened: Store) -> None:
         """A queue hears of a new task, of one to be retried, and that a held one was asked to stop."""
         owner = await Owner.take(opened)
+        await opened.join(node("node-2"), 1000)
         assert await tells(opened, tasks_topic("shop"), lambda: owner.commit(tasks=[task()]))
         await opened.claim("node-2", {"shop": ["charge"]}, NOW, 1)
         report = TaskReport(task().key, "node-2", 1, retry_at=NOW)

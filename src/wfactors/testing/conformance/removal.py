@@ -156,7 +156,7 @@ class RemovalConformance(Suite):
         owner = await Owner.take(opened)
         await fill(owner, "i1")
         await owner.commit(
-            headers=[closed(header("i2"), Status.CONTINUED, at=NOW + 2), header("i2", run=2)],
+            headers=[closed(header("i2"), Status.CONTINUED, at=NOW + 2), header("i2", run=2, start=None)],
             appends=[append("i2"), append("i2", run=2)],
             tasks=[task("i2"), task("i2", run=2)],
             messages=[signal("m-i2", "i2")],
@@ -172,13 +172,26 @@ class RemovalConformance(Suite):
         assert [] == await opened.history("i1", 1)
         assert [] == await opened.tasks("i2", 1)
         assert [append("i2", run=2)] == await opened.history("i2", 2)
-        assert header("i2", run=2) == await opened.find("order-i2")
+        assert header("i2", run=2, start=None) == await opened.find("order-i2")
+
+    async def test_a_run_stays_while_the_next_has_not_started(self, opened: Store) -> None:
+        """Its history holds the signals handed on; it is passed over, and goes once the next run has started."""
+        owner = await Owner.take(opened)
+        runs = [closed(header("i1", run=run, start=None), Status.CONTINUED, at=NOW + run) for run in (1, 2)]
+        await owner.commit(headers=[*runs, header("i1", run=3)], appends=[append("i1", run=2)])
+        await fill(owner, "i2", at=NOW + 10)
+        assert 2 == await opened.remove_finished(NOW + 100, 2, continued_runs_only=True)
+        assert [append("i1", run=2)] == await opened.history("i1", 2)
+        assert 0 == await opened.remove_finished(NOW + 100, 2, continued_runs_only=True)
+        await owner.commit(headers=[header("i1", run=3, start=None)])
+        assert 1 == await opened.remove_finished(NOW + 100, 2, continued_runs_only=True)
+        assert [] == await opened.history("i1", 2)
 
     async def test_limit_counts_continued_runs(self, opened: Store) -> None:
         """With continued runs the limit is on runs, the earliest first."""
         owner = await Owner.take(opened)
         runs = [closed(header("i1", run=run), Status.CONTINUED, at=NOW + run) for run in range(1, 5)]
-        await owner.commit(headers=[*runs, header("i1", run=5)])
+        await owner.commit(headers=[*runs, header("i1", run=5, start=None)])
         assert 3 == await opened.remove_finished(NOW + 100, 3, continued_runs_only=True)
         assert [4, 5] == [row.run for row in await opened.headers(InstanceFilter(), 10, newest_first=False)]
 

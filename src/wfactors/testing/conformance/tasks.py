@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+from wfactors.errors import LeaseLost
 from wfactors.model.failures import Failure
 from wfactors.model.messages import ActivityOutcome, Message
 from wfactors.model.options import ActivityOptions, Retry
@@ -21,6 +22,7 @@ from wfactors.testing.conformance.builders import (
     SHOP,
     SHOP_TOO,
     Owner,
+    header,
     key,
     node,
     outcome,
@@ -70,6 +72,19 @@ class ClaimConformance(Suite):
         assert task(node="node-2") == row
         assert [row] == await opened.held_tasks(SHOP)
         assert [row] == await opened.tasks("i1", 1)
+
+    async def test_only_nodes_that_are_alive_claim(self, opened: Store, clock: ManualClock) -> None:
+        """One that is gone, or whose lease is over, is told so, and gets nothing; nor does one that never joined."""
+        owner = await Owner.take(opened)
+        await owner.commit(headers=[header()], tasks=[task()])
+        await opened.join(node("node-2"), 5)
+        await opened.join(node("node-3"), 1000)
+        await opened.leave("node-3")
+        clock.advance(5)
+        for name in ("node-2", "node-3", "nobody"):
+            with pytest.raises(LeaseLost):
+                await opened.claim(name, CHARGE, NOW, 10)
+        assert [] == await opened.held_tasks(SHOP)
 
     async def test_claimed_once(self, opened: Store) -> None:
         """What one node holds no other gets, nor the same one again."""
@@ -159,6 +174,7 @@ class ClaimConformance(Suite):
     async def test_task_committed_as_held(self, opened: Store) -> None:
         """An owner that runs a task itself commits it as held; nobody else can claim it."""
         owner = await Owner.take(opened)
+        await opened.join(node("node-2"), 10.0)
         await owner.commit(tasks=[task(node="node-1"), task("i2")])
         assert ["i2"] == [row.key.instance for row in await opened.claim("node-2", CHARGE, NOW, 10)]
         assert ["i1", "i2"] == [row.key.instance for row in await opened.held_tasks(SHOP)]
@@ -166,6 +182,7 @@ class ClaimConformance(Suite):
     async def test_owner_frees_its_task_for_a_retry(self, opened: Store) -> None:
         """A held task that is written as free again, with the next attempt, can be claimed."""
         owner = await Owner.take(opened)
+        await opened.join(node("node-2"), 10.0)
         await owner.commit(tasks=[task(node="node-1")])
         again = task(attempt=2, available_at=NOW + 1, failure=FAILURE)
         await owner.commit(tasks=[again])
@@ -197,6 +214,7 @@ class ClaimConformance(Suite):
         claimed: list[tuple[int, str | None]] = []
 
         async def work(name: str) -> None:
+            await opened.join(node(name), 10.0)
             while len(claimed) <= 100 and (rows := await opened.claim(name, CHARGE, NOW, 3)):
                 claimed.extend((row.key.call, row.node) for row in rows)
 
