@@ -161,6 +161,8 @@ class Handle(Generic[R]):
     async def signal(self, name: str, value: object = None, type: Any = Any) -> None:
         """Send a signal; returns once it is durable.
 
+        What one client sends, one after the other, arrives in that order.
+
         Raises:
             WorkflowClosed: The workflow has ended.
             WorkflowNotFound: It was removed.
