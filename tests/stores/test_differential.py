@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wfactors.model.messages import Message
-    from wfactors.model.records import Batch, TaskRow
-    from wfactors.stores.base import Store, TaskReport
+    from wfactors.model.records import Append, Batch, NodeRow, TaskRow, Wake
+    from wfactors.stores.base import HeartbeatAnswer, Store, TaskReport
     from wfactors.testing.conformance import ManualClock
 
 
@@ -54,6 +55,23 @@ def test_what_was_never_seen_makes_it_inconclusive():
     """Equal all the same: nothing has been proved."""
     with pytest.raises(AssertionError, match=r"inconclusive: in 2 rounds of 1 sequences never seen: \['join"):
         check_until_all_seen(memory_twice, examples=1, rounds_max=2, steps=2, seed=1)
+
+
+def test_a_difference_is_told_by_its_fields():
+    """The message has the differing fields alone, a line each, and the least steps that lead there."""
+
+    @contextmanager
+    def stores(clock: ManualClock) -> Iterator[list[Store]]:
+        yield [MemoryStore(clock), ForgetsDetails(clock)]
+
+    with pytest.raises(AssertionError) as caught:
+        check_equal(stores, examples=200, steps=12, seed=1, is_shrinking=True)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "the contents after heartbeat of memory:// is not that of memory://:"
+    assert re.fullmatch(r"  tasks\[\d+\] \(partition .*\)\.details.* is .*, not .*", lines[1])
+    assert lines[2] == "after these steps:"
+    words = [line.split()[1] for line in lines[3:]]
+    assert (words[-1], len(words)) in {("heartbeat", 2), ("heartbeat", 3)}
 
 
 def test_sqlite_equals_memory():
@@ -111,6 +129,48 @@ class LeavesTasksBehind(MemoryStore):
         return is_removed
 
 
+class ForgetsDetails(MemoryStore):
+    async def heartbeat(self, node: str, beats: Any) -> list[HeartbeatAnswer]:
+        return await super().heartbeat(node, [(key, attempt, None) for key, attempt, _ in beats])
+
+
+class WakesTooEarly(MemoryStore):
+    async def wakes(self, partition: str, until: float, limit: int) -> list[Wake]:
+        return await super().wakes(partition, until + 0.001, limit)
+
+
+class ClaimsTooEarly(MemoryStore):
+    async def claim(self, node: str, activities: Any, now: float, limit: int) -> list[TaskRow]:
+        return await super().claim(node, activities, now + 0.001, limit)
+
+
+class DiesTooEarly(MemoryStore):
+    async def nodes(self) -> list[NodeRow]:
+        now = self._clock()
+        return [attrs.evolve(row, is_alive=now + 0.001 < row.lease_until) for row in await super().nodes()]
+
+
+class RepliesTooShort(MemoryStore):
+    async def take_reply(self, id: str) -> bytes | None:
+        self._state.replies.expire(self._clock() + 0.001)
+        return await super().take_reply(id)
+
+
+class RemovesTooEarly(MemoryStore):
+    async def remove_finished(self, before: float, limit: int, **options: Any) -> int:
+        return await super().remove_finished(before + 0.001, limit, **options)
+
+
+class RemovesTooMany(MemoryStore):
+    async def remove_finished(self, before: float, limit: int, **options: Any) -> int:
+        return await super().remove_finished(before, limit + 1, **options)
+
+
+class HistoryTooLong(MemoryStore):
+    async def history(self, instance: str, run: int, first: int = 0, limit: int | None = None) -> list[Append]:
+        return await super().history(instance, run, first, None if limit is None else limit + 1)
+
+
 PLANTED = [
     WithoutFence,
     CommitsTwice,
@@ -118,6 +178,13 @@ PLANTED = [
     ReportsOfAnyAttempt,
     ClaimsWithoutHolding,
     LeavesTasksBehind,
+    WakesTooEarly,
+    ClaimsTooEarly,
+    DiesTooEarly,
+    RepliesTooShort,
+    RemovesTooEarly,
+    RemovesTooMany,
+    HistoryTooLong,
 ]
 
 
@@ -129,5 +196,5 @@ def test_planted_bug_is_found(broken: type[MemoryStore]):
     def stores(clock: ManualClock) -> Iterator[list[Store]]:
         yield [MemoryStore(clock), broken(clock)]
 
-    with pytest.raises(AssertionError, match="contents after|reply of"):
+    with pytest.raises(AssertionError, match="the contents after|the reply to"):
         check_equal(stores, examples=60, steps=60, seed=1)

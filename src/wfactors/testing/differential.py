@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import trio
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
 from wfactors.errors import RequestError, StoreError
 from wfactors.testing.conformance.builders import ManualClock
 from wfactors.testing.differential_steps import OUTCOMES, STEPS
+from wfactors.testing.differential_words import differences
 from wfactors.testing.differential_world import Dice, World, settle
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def check_equal(
         steps: How many operations in a sequence, at most.
         seed: Gives the same sequences each time; None for others.
         is_shrinking: Cut a failing sequence down to its least. With a store that writes to disk that takes minutes, and
-            the message says anyway which operation the first difference came with.
+            the message names the operation that the first difference came with, and all before it, anyway.
 
     Returns:
         How often each operation ended in each way, over all examples.
@@ -74,7 +75,16 @@ def check_equal(
 
     phases = [Phase.reuse, Phase.generate, *([Phase.shrink] if is_shrinking else [])]
 
-    @settings(max_examples=examples, deadline=None, phases=phases, suppress_health_check=_ALL_CHECKS)
+    # Quiet, since the message of the failure has its steps in words, which the numbers behind them do not tell.
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        phases=phases,
+        suppress_health_check=_ALL_CHECKS,
+        report_multiple_bugs=False,
+        verbosity=Verbosity.quiet,
+        print_blob=False,
+    )
     @given(_scripts(steps))
     def compare(script: Script) -> None:
         clock = ManualClock()
@@ -126,6 +136,7 @@ def never_seen(seen: Counter[str]) -> list[str]:
 async def run_script(stores: Sequence[Store], clock: ManualClock, script: Script) -> Counter[str]:
     """Run one sequence on ``stores``, of which the first is the oracle; returns how its operations ended."""
     seen: Counter[str] = Counter()
+    steps: list[str] = []
     async with AsyncExitStack() as opened:
         for store in stores:
             await opened.enter_async_context(store.open())
@@ -136,11 +147,11 @@ async def run_script(stores: Sequence[Store], clock: ManualClock, script: Script
             step = await STEPS[name].plan(world, Dice(numbers))
             if step is None:
                 continue
-            note(f"{name}: {step.what}")
+            steps.append(f"{name} {step.what}")
             replies = [await _reply(step.call, store) for store in stores]
             seen[f"{name}: {step.outcome(replies[0])}"] += 1
-            _assert_equal(stores, replies, f"reply of {name} {step.what}")
-            _assert_equal(stores, [await store.dump() for store in stores], f"contents after {name} {step.what}")
+            _assert_equal(stores, replies, f"the reply to {name}", steps)
+            _assert_equal(stores, [await store.dump() for store in stores], f"the contents after {name}", steps)
             world.learn(step, replies[0])
     return seen
 
@@ -159,21 +170,13 @@ async def _reply(call: Callable[[Store], Awaitable[Any]], store: Store) -> Any:
         return type(error)
 
 
-def _assert_equal(stores: Sequence[Store], values: Sequence[Any], what: str) -> None:
+def _assert_equal(stores: Sequence[Store], values: Sequence[Any], what: str, steps: Sequence[str]) -> None:
     for store, value in zip(stores[1:], values[1:], strict=True):
         if values[0] != value:
-            expected, found = _differing(values[0], value)
-            raise AssertionError(f"{what}:\n  {stores[0].url}: {expected!r}\n  {store.url}: {found!r}")
-
-
-def _differing(expected: Any, found: Any) -> tuple[Any, Any]:
-    """What two values have not in common, where they are tables or lists of equal length."""
-    if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
-        names = [name for name in expected if expected[name] != found[name]]
-        parts = {name: _differing(expected[name], found[name]) for name in names}
-        return {name: part[0] for name, part in parts.items()}, {name: part[1] for name, part in parts.items()}
-    if isinstance(expected, list) and isinstance(found, list):
-        return [row for row in expected if row not in found] or expected, [
-            row for row in found if row not in expected
-        ] or found
-    return expected, found
+            found = [f"  {words}" for words in differences(values[0], value)]
+            told = [f"  {number}. {words}" for number, words in enumerate(steps, 1)]
+            raise AssertionError(
+                "\n".join(
+                    [f"{what} of {store.url} is not that of {stores[0].url}:", *found, "after these steps:", *told]
+                )
+            )

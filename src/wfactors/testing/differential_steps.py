@@ -12,6 +12,7 @@ from wfactors.model.records import Batch, InstanceFilter, Reply
 from wfactors.model.status import OnConflict, Reuse, Status
 from wfactors.stores.base import TaskReport
 from wfactors.testing.conformance.builders import (
+    MOMENT,
     NOW,
     append,
     closed,
@@ -24,6 +25,7 @@ from wfactors.testing.conformance.builders import (
     signal,
     task,
 )
+from wfactors.testing.differential_words import brief
 from wfactors.testing.differential_world import (
     ACTIVITIES,
     IDS,
@@ -55,14 +57,25 @@ class Operation:
     weight: int = 1
 
 
+async def nothing(_: World, __: Dice) -> Step | None:
+    """No step at all: the first to choose from, so that what a failing sequence does not need is cut down to it."""
+    return None
+
+
 # --- Time and cluster ------------------------------------------------------------------------------------------------
 
 
 async def advance(world: World, dice: Dice) -> Step | None:
-    """Time goes by, sometimes more than a lease."""
-    seconds = dice.pick((0.25, 1.0, 3.0, 11.0))
+    """Time goes by, sometimes more than a lease, or until just before one ends."""
+    ends = [row.lease_until for row in await world.oracle.nodes() if row.is_alive]
+    until_end = min(ends) - world.clock.now - MOMENT if ends else 0.0
+    seconds = dice.pick((1.0, MOMENT, 3.0, max(until_end, MOMENT), 11.0))
     world.clock.advance(seconds)
-    return Step(f"{seconds} s", lambda store: store.now(), lambda _: "done")
+
+    async def call(store: Store) -> object:
+        return await store.now(), [row.node for row in await store.nodes() if row.is_alive]
+
+    return Step(f"{seconds} s", call, lambda _: "done")
 
 
 async def join(world: World, dice: Dice) -> Step | None:
@@ -127,7 +140,7 @@ async def commit(world: World, dice: Dice) -> Step | None:
     """The owner of a partition commits a batch; sometimes one that must be refused, or the last one again."""
     if world.last_batch is not None and dice.is_rare(20):
         batch = world.last_batch
-        return Step(f"again {batch!r}", lambda store: store.commit(batch), lambda _: "repeated")
+        return Step(f"again {brief(batch)}", lambda store: store.commit(batch), lambda _: "repeated")
     rows = [row for row in await world.oracle.partitions() if row.node is not None]
     row = dice.pick(rows or await world.oracle.partitions())
     headers = await _headers(world, dice, row.partition)
@@ -148,7 +161,7 @@ async def commit(world: World, dice: Dice) -> Step | None:
             for each in dice.some(await world.runs(row.partition), 1)
         ],
     )
-    return Step(repr(batch), lambda store: store.commit(batch), lambda _: "written", batch)
+    return Step(brief(batch), lambda store: store.commit(batch), lambda _: "written", batch)
 
 
 def _once(runs: Sequence[HeaderRow]) -> list[HeaderRow]:
@@ -212,8 +225,11 @@ async def _messages(world: World, dice: Dice, partition: str) -> list[Message]:
 
 
 async def wakes(world: World, dice: Dice) -> Step | None:
-    """Look for runs that want to be woken."""
+    """Look for runs that want to be woken, sometimes when one does, or just before."""
     partition, until, limit = dice.pick(PARTITIONS), world.time(dice), 1 + dice.below(5)
+    if dice.is_rare(4):
+        its = await world.oracle.wakes(partition, world.clock.now + 100, LIMIT)
+        until = dice.pick([wake.at for wake in its] or [until]) - dice.pick((MOMENT, 0.0))
     return Step(f"{partition} {until} {limit}", lambda store: store.wakes(partition, until, limit))
 
 
@@ -239,9 +255,12 @@ async def inbox(world: World, dice: Dice) -> Step | None:
 
 
 async def claim(world: World, dice: Dice) -> Step | None:
-    """A node claims tasks."""
+    """A node claims tasks, sometimes when the next one is due, or just before."""
     name, limit, now = dice.pick(NODES), 1 + dice.below(4), world.time(dice) + 6
     wanted = {"shop": dice.pick((ACTIVITIES, ACTIVITIES[:1], ACTIVITIES[1:])), "mail": ACTIVITIES}
+    next_at = await world.oracle.next_task_at(wanted)
+    if next_at is not None and dice.is_rare(4):
+        now = next_at - dice.pick((MOMENT, 0.0))
 
     async def call(store: Store) -> object:
         return await store.claim(name, wanted, now, limit), await store.next_task_at(wanted)
@@ -262,7 +281,7 @@ async def report(world: World, dice: Dice) -> Step | None:
             reports.append(retry)
         else:
             reports.append(TaskReport(row.key, name, attempt, dice.pick((message, message, None))))
-    return Step(repr(reports), lambda store: store.report(reports), _some_true)
+    return Step(brief(reports), lambda store: store.report(reports), _some_true)
 
 
 async def heartbeat(world: World, dice: Dice) -> Step | None:
@@ -274,7 +293,7 @@ async def heartbeat(world: World, dice: Dice) -> Step | None:
         for each in dice.some(rows)
     ]
     return Step(
-        f"{name} {beats}",
+        f"{name} {brief(beats)}",
         lambda store: store.heartbeat(name, beats),
         lambda reply: (
             "asked to stop"
@@ -304,7 +323,7 @@ async def create(world: World, dice: Dice) -> Step | None:
         choice = {"on_conflict": dice.pick(list(OnConflict)), "reuse": dice.pick(list(Reuse))}
         requests.append(request(new, signal=message, **choice))
     return Step(
-        repr(requests),
+        brief(requests),
         lambda store: store.create(requests),
         lambda reply: (
             "created"
@@ -325,7 +344,7 @@ async def send(world: World, dice: Dice) -> Step | None:
         messages.append(make(f"m{world.fresh()}", row.instance, partition))
         messages += dice.some(await world.messages(row.partition), 1)
     return Step(
-        repr(messages),
+        brief(messages),
         lambda store: store.send(messages),
         lambda reply: "accepted" if None in reply else "refused" if reply else "nothing",
     )
@@ -343,7 +362,7 @@ async def take_reply(_: World, dice: Dice) -> Step | None:
 async def look(world: World, dice: Dice) -> Step | None:
     """Look at one instance from every side."""
     row = dice.pick([*await world.runs(), header("nobody")])
-    first, limit, partition = dice.below(5), dice.pick((None, 1, 2)), dice.pick(PARTITIONS)
+    first, limit, partition = dice.below(5), dice.pick((None, 1, 2, 0)), dice.pick(PARTITIONS)
 
     async def call(store: Store) -> object:
         return (
@@ -386,7 +405,9 @@ async def listing(world: World, dice: Dice) -> Step | None:
         return page, await store.count(wanted)
 
     return Step(
-        f"{wanted} {newest_first} {limit}", call, lambda reply: "something" if reply[0] and reply[1] else "nothing"
+        f"{brief(wanted)} {newest_first} {limit}",
+        call,
+        lambda reply: "something" if reply[0] and reply[1] else "nothing",
     )
 
 
@@ -408,8 +429,11 @@ async def remove(world: World, dice: Dice) -> Step | None:
 
 
 async def remove_finished(world: World, dice: Dice) -> Step | None:
-    """Remove what ended before a time: instances, or runs that continued as new."""
-    before, limit, is_runs = world.time(dice), 1 + dice.below(4), dice.below(2) == 1
+    """Remove what ended before a time, that of an end or just before it too: instances, or runs that continued."""
+    before, limit, is_runs = world.time(dice), dice.pick((1, 2, 0, 3)), dice.below(2) == 1
+    if dice.is_rare(3):
+        ends = [row.closed_at for row in await world.runs() if row.closed_at is not None]
+        before = dice.pick(ends or [before]) - dice.pick((0.0, MOMENT))
     return Step(
         f"{before} {limit} {is_runs}",
         lambda store: store.remove_finished(before, limit, continued_runs_only=is_runs),
@@ -418,6 +442,7 @@ async def remove_finished(world: World, dice: Dice) -> Step | None:
 
 
 STEPS = {
+    "nothing": Operation(nothing),
     "advance": Operation(advance, 2),
     "join": Operation(join, 4),
     "renew": Operation(renew),

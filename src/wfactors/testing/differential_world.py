@@ -8,6 +8,7 @@ import attrs
 
 from wfactors.model.records import Batch, InstanceFilter
 from wfactors.testing.conformance.builders import (
+    MOMENT,
     NOW,
     append,
     header,
@@ -109,8 +110,8 @@ class World:
         return self._count
 
     def time(self, dice: Dice) -> float:
-        """A time near the clock's."""
-        return self.clock.now + dice.below(9) - 4.25
+        """A time near the clock's: some seconds from it, often a moment more or less than a time that others have."""
+        return self.clock.now + dice.below(9) - 4 + dice.pick((0.0, MOMENT, 0.0, -MOMENT))
 
     def learn(self, step: Step, reply: Any) -> None:
         """Remember the last batch that was written, to send it again."""
@@ -145,7 +146,7 @@ async def settle(store: Store) -> None:
                 epoch=1,
                 sequence=1,
                 headers=[header(name, id=name, partition=partition, wake_at=NOW + 1) for name in names],
-                appends=[append(name) for name in names],
+                appends=[append(name, first=first) for name in names for first in range(3)],
                 tasks=[task(name, partition=partition) for name in names],
             )
         )
