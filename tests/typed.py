@@ -6,7 +6,7 @@ Each ``type: ignore`` is a mistake that must be found: mypy fails where one of t
 from __future__ import annotations
 
 from functools import partial
-from typing import assert_type
+from typing import Any, assert_type
 
 import wfactors as wf
 
@@ -49,6 +49,11 @@ async def calls_as_they_are_written() -> None:
     assert_type(await wf.signals("approve", bool).receive(), bool)
     assert_type(await wf.side_effect(lambda: 3), int)
     assert_type(await wf.race(charge("a"), charge("b")), str)
+    assert_type(await wf.gather(charge("a")), tuple[str])
+    assert_type(await wf.gather(charge("a"), deliver(3)), tuple[str, list[str]])
+    assert_type(await wf.gather(charge("a"), deliver(3), ship("order")), tuple[str, list[str], None])
+    assert_type(await wf.gather(*[charge(card) for card in "ab"]), tuple[str, ...])
+    assert_type(await wf.gather(), tuple[()])
     async with wf.open_nursery() as nursery:
         nursery.start_soon(charge, "card")
         nursery.start_soon(charge.options(queue="bank"), "card", 5)
@@ -56,6 +61,19 @@ async def calls_as_they_are_written() -> None:
         nursery.start_soon(partial(deliver, is_express=True), 3)
         nursery.start_soon(wf.activities(Payments).refund, 3)
         nursery.start_soon(wf.sleep, 3)
+
+
+async def what_a_client_does(engine: wf.Engine, client: wf.Client) -> None:
+    assert_type(await engine.run(deliver, 3, id="d"), list[str])
+    assert_type(await engine.run(deliver.options(queue="vans"), 3), list[str])
+    assert_type(await engine.run(deliver, 3, keywords={"is_express": True}), list[str])
+    assert_type(await client.start(deliver, 3, delay=5, reuse="reject"), wf.Handle[list[str]])
+    assert_type(await (await client.get("d", deliver)).result(), list[str])
+    assert_type(await client.start("deliver", "whatever"), wf.Handle[Any])
+    await client.start(deliver, "many")  # type: ignore[arg-type]
+    await client.start(deliver, 3, 4)  # type: ignore[arg-type, call-arg]
+    await client.start(deliver, 3, colour="red")  # type: ignore[call-overload]
+    await engine.run(deliver, 3, delay="soon")  # type: ignore[call-overload]
 
 
 @wf.workflow

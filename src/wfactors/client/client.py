@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 import attrs
 
@@ -37,6 +37,26 @@ __all__ = ["Client"]
 
 _log = logging.getLogger("wfactors.client")
 _PAGE = 200
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+
+class _Options(TypedDict, total=False):
+    """What ``start`` takes besides the workflow and its arguments, for type checkers."""
+
+    id: str | None
+    queue: str | None
+    on_conflict: OnConflict | str
+    reuse: Reuse | str
+    delay: float | timedelta | None
+    attributes: Mapping[str, Any] | None
+    context: Mapping[str, str] | None
+
+
+class _OptionsAndKeywords(_Options, total=False):
+    """With keyword arguments, which type checkers cannot hold against the workflow."""
+
+    keywords: Required[Mapping[str, Any]]
 
 
 class Client:
@@ -70,9 +90,20 @@ class Client:
 
     # --- Starting ---
 
+    @overload
     async def start(
+        self, workflow: Callable[[*Ts], Coroutine[Any, Any, R]], *args: *Ts, **options: Unpack[_Options]
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self, workflow: Workflow[..., R], *args: Any, **options: Unpack[_OptionsAndKeywords]
+    ) -> Handle[R]: ...
+    @overload
+    async def start(self, workflow: str, *args: Any, **options: Unpack[_Options]) -> Handle[Any]: ...
+
+    async def start(  # type: ignore[misc]  # any arguments are those of *Ts, too
         self,
-        workflow: Workflow[..., Any] | str,
+        workflow: Callable[..., Coroutine[Any, Any, Any]] | str,
         *args: Any,
         id: str | None = None,
         queue: str | None = None,
@@ -109,7 +140,16 @@ class Client:
         )
         return await self._start(request, result_type, raises)
 
-    async def run(self, workflow: Workflow[..., Any] | str, *args: Any, **options: Any) -> Any:
+    @overload
+    async def run(
+        self, workflow: Callable[[*Ts], Coroutine[Any, Any, R]], *args: *Ts, **options: Unpack[_Options]
+    ) -> R: ...
+    @overload
+    async def run(self, workflow: Workflow[..., R], *args: Any, **options: Unpack[_OptionsAndKeywords]) -> R: ...
+    @overload
+    async def run(self, workflow: str, *args: Any, **options: Unpack[_Options]) -> Any: ...
+
+    async def run(self, workflow: Any, *args: Any, **options: Any) -> Any:  # type: ignore[misc]  # the same
         """Start a workflow and wait for its result; takes the options of ``start``, raises what ``result`` raises."""
         handle = await self.start(workflow, *args, **options)
         return await handle.result()
@@ -158,7 +198,7 @@ class Client:
 
     def _request(
         self,
-        workflow: Workflow[..., Any] | str,
+        workflow: Callable[..., Coroutine[Any, Any, Any]] | str,
         args: tuple[Any, ...],
         keywords: Mapping[str, Any],
         id: str | None,
@@ -201,6 +241,11 @@ class Client:
         return CreateRequest(header, on_conflict, reuse), result_type, raises
 
     # --- Finding ---
+
+    @overload
+    async def get(self, id: str, workflow: None = None) -> Handle[Any]: ...
+    @overload
+    async def get(self, id: str, workflow: Workflow[..., R]) -> Handle[R]: ...
 
     async def get(self, id: str, workflow: Workflow[..., Any] | None = None) -> Handle[Any]:
         """A handle to the open instance that has the id, else to the latest one that had it.
@@ -385,7 +430,7 @@ def _check_limit(limit: int | None) -> None:
         raise ValueError(f"limit must not be negative, but it is {limit}")
 
 
-def _definition(workflow: Workflow[..., Any] | str) -> tuple[str, CallSignature | None, str | None, Sequence[type]]:
+def _definition(workflow: object) -> tuple[str, CallSignature | None, str | None, Sequence[type]]:
     if isinstance(workflow, str):
         return workflow, None, None, ()
     if not isinstance(workflow, Workflow):

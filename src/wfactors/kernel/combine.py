@@ -44,7 +44,19 @@ async def gather(
     one: Awaitable[T1], two: Awaitable[T2], three: Awaitable[T3], four: Awaitable[T4], five: Awaitable[T5], /
 ) -> tuple[T1, T2, T3, T4, T5]: ...
 @overload
-async def gather(*awaitables: Awaitable[T]) -> tuple[T, ...]: ...
+async def gather(
+    one: Awaitable[T],
+    two: Awaitable[T],
+    three: Awaitable[T],
+    four: Awaitable[T],
+    five: Awaitable[T],
+    six: Awaitable[T],
+    /,
+    # With nothing before it, calls of fewer would match twice, and mypy would make Any of them.
+    *awaitables: Awaitable[T],
+) -> tuple[T, ...]: ...
+@overload
+async def gather() -> tuple[()]: ...
 
 
 async def gather(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
