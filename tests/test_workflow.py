@@ -234,6 +234,24 @@ def test_the_logger_writes_each_line_once(caplog):
     assert caplog.records[1].getMessage() == "outside"
 
 
+@pytest.mark.parametrize("trace", ["", "00-1-2-01", "00-" + "g" * 32 + "-" + "0" * 16 + "-01", "\n"])
+def test_the_logger_tells_the_trace(caplog, trace):
+    """Both ids of a W3C traceparent; nothing of what is none, nor without one."""
+    caplog.set_level(logging.INFO)
+
+    @wf.workflow
+    async def talking() -> None:
+        wf.logger.info("traced")
+        wf.context()["traceparent"] = trace
+        wf.logger.info("garbled")
+        wf.context().clear()
+        wf.logger.info("alone")
+
+    Story(talking).start(context={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
+    ids = [(getattr(record, "trace_id", None), getattr(record, "span_id", None)) for record in caplog.records]
+    assert ids == [("ab" * 16, "cd" * 8), (None, None), (None, None)]
+
+
 def test_the_context_goes_on_as_it_was_at_the_call():
     """A change touches the calls after it."""
 

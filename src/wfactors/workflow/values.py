@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from random import Random
@@ -40,6 +41,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _UUID_BITS = 128
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-(?P<span_id>[0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
 # --- Time, chance, itself --------------------------------------------------------------------------------------------
@@ -150,12 +152,20 @@ class _WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
         if here is not None and here.run.started is not None:
             started = here.run.started
             mine = {"workflow": started.workflow, "workflow_id": started.id, "workflow_run": started.run}
-            kwargs["extra"] = {**mine, **(kwargs.get("extra") or {})}
+            kwargs["extra"] = {**mine, **_trace_ids(here.run.calls.context), **(kwargs.get("extra") or {})}
         return msg, kwargs
 
 
 logger = _WorkflowLogger(logging.getLogger("wfactors.workflow"))
-"""A logger for workflows: each line once, replays or not, with ``workflow``, ``workflow_id`` and ``workflow_run``."""
+"""A logger for workflows: each line once, replays or not, with ``workflow``, ``workflow_id`` and ``workflow_run``.
+
+And with ``trace_id`` and ``span_id`` if the context has a W3C ``traceparent``, as OpenTelemetry writes it.
+"""
+
+
+def _trace_ids(context: Mapping[str, str]) -> dict[str, str]:
+    found = _TRACEPARENT.fullmatch(context.get("traceparent", ""))
+    return {} if found is None else found.groupdict()
 
 
 class _Context(MutableMapping[str, str]):
