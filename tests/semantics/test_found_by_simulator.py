@@ -8,6 +8,7 @@ import trio
 import wfactors as wf
 from wfactors.convert import DataPort
 from wfactors.model import events
+from wfactors.stores.changes import inbox_topic
 from wfactors.testing.clocks import VirtualClock
 
 
@@ -89,13 +90,13 @@ async def parked(autojump_clock):
         yield handle
 
 
-async def test_an_update_from_afar_of_a_parked_workflow_is_answered(parked) -> None:
+async def test_an_update_from_afar_of_a_parked_workflow_is_answered(autojump_clock, parked) -> None:
     """As one of a client in the process of the owner is: that it is parked."""
     with trio.fail_after(60), pytest.raises(wf.QueryError, match="parked"):
         await parked.update("improve")
 
 
-async def test_what_a_parked_workflow_was_sent_does_not_outlive_it(parked) -> None:
+async def test_what_a_parked_workflow_was_sent_does_not_outlive_it(autojump_clock, parked) -> None:
     """Once it is terminated, a signal that was acknowledged stands in the history, and no row is left."""
     await parked.signal("go", 1)
     await parked.terminate("enough")
@@ -141,3 +142,35 @@ async def test_a_node_that_ends_while_it_joins_says_good_bye(autojump_clock) -> 
             raise AssertionError("it cannot have joined")
     assert 1 == len(store.left)
     assert [] == await store.nodes()
+
+
+class SlowToSay(wf.MemoryStore):
+    """A commit that sends something is there at once, everybody hears of it, and its answer comes a second later."""
+
+    async def commit(self, batch):
+        await super().commit(batch)
+        if batch.messages:
+            self.changes.publish([inbox_topic(batch.partition)])
+            await trio.sleep(1)
+
+
+@wf.workflow
+async def sender() -> str:
+    try:
+        await wf.signal("late", "go", 1)
+    except wf.WorkflowNotFound:
+        return "refused"
+    return "accepted"
+
+
+async def test_what_a_workflow_sends_is_passed_on_once(autojump_clock) -> None:
+    """Read in the inbox before the answer to the commit that put it there, it is not taken in again. Seed 6534."""
+    clock = VirtualClock(autojump_clock)
+    async with wf.open_engine(SlowToSay(clock=clock.now), register=[sender, patient], clock=clock) as engine:
+        handle = await engine.start(sender)
+        # By now it was looked for, and not found.
+        await trio.sleep(0.5)
+        late = await engine.start(patient, id="late")
+        assert "refused" == await handle.result()
+        await trio.sleep(10)
+        assert events.SignalReceived not in [type(event) for event in await late.history()]

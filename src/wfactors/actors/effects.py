@@ -213,7 +213,7 @@ class Effects:
         partition = self._partition
         partition.draft.messages.append(Message(id, target, key, body))
         if target == partition.name:
-            partition.draft.actions.append(partial(partition.intake.take, key, Mail(body, id, is_stored=True)))
+            partition.draft.actions.append(partial(partition.intake.take_own, key, Mail(body, id, is_stored=True)))
 
     # --- The rest ---
 
