@@ -197,4 +197,4 @@ def test_planted_bug_is_found(broken: type[MemoryStore]):
         yield [MemoryStore(clock), broken(clock)]
 
     with pytest.raises(AssertionError, match="the contents after|the reply to"):
-        check_equal(stores, examples=60, steps=60, seed=1)
+        check_equal(stores, examples=300, steps=60, seed=1)

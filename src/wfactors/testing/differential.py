@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from wfactors.errors import RequestError, StoreError
 from wfactors.testing.conformance.builders import ManualClock
-from wfactors.testing.differential_steps import OUTCOMES, STEPS
+from wfactors.testing.differential_steps import STEPS
 from wfactors.testing.differential_words import differences
 from wfactors.testing.differential_world import Dice, World, settle
 
@@ -44,6 +44,43 @@ __all__ = ["check_equal", "check_until_all_seen", "never_seen", "run_script"]
 
 Script = list[tuple[str, bytes]]
 """Operations by name, each with the numbers that decide what it does, one a byte."""
+
+OUTCOMES = (
+    "join: something",
+    "renew: something",
+    "renew: LeaseLost",
+    "leave: done",
+    "acquire: something",
+    "acquire: nothing",
+    "release: done",
+    "cluster: something",
+    "commit: written",
+    "commit: repeated",
+    "commit: LeaseLost",
+    "commit: StoreCorrupt",
+    "wakes: something",
+    "inbox: something",
+    "claim: something",
+    "report: applied",
+    "report: refused",
+    "heartbeat: applied",
+    "heartbeat: asked to stop",
+    "create: created",
+    "create: refused",
+    "create: existing",
+    "send: accepted",
+    "send: refused",
+    "take_reply: something",
+    "look: something",
+    "listing: something",
+    "queues: something",
+    "remove: something",
+    "remove: nothing",
+    "remove: WorkflowStillOpen",
+    "remove_finished: instances",
+    "remove_finished: runs",
+)
+"""How operations must have ended at least once for a comparison to mean something."""
 
 _NUMBERS = 64
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from wfactors.model.records import Append, HeaderRow, InboxItem, NodeRow, TaskKey, TaskRow
     from wfactors.stores.base import Store
 
-__all__ = ["OUTCOMES", "STEPS", "Operation"]
+__all__ = ["STEPS", "Operation"]
 
 
 @attrs.frozen
@@ -66,10 +66,11 @@ async def nothing(_: World, __: Dice) -> Step | None:
 
 
 async def advance(world: World, dice: Dice) -> Step | None:
-    """Time goes by, sometimes more than a lease, or until just before one ends."""
+    """Time goes by, sometimes more than a lease, or until just before one ends or a reply expires."""
     ends = [row.lease_until for row in await world.oracle.nodes() if row.is_alive]
-    until_end = min(ends) - world.clock.now - MOMENT if ends else 0.0
-    seconds = dice.pick((1.0, MOMENT, 3.0, max(until_end, MOMENT), 11.0))
+    expiries: Any = [row["expires_at"] for row in (await world.oracle.dump())["replies"]]
+    end = min(dice.pick((ends, expiries)), default=0.0)
+    seconds = dice.pick((1.0, MOMENT, 3.0, max(end - world.clock.now - MOMENT, MOMENT), 11.0))
     world.clock.advance(seconds)
 
     async def call(store: Store) -> object:
@@ -458,47 +459,10 @@ STEPS = {
     "heartbeat": Operation(heartbeat, 3),
     "create": Operation(create, 5),
     "send": Operation(send, 4),
-    "take_reply": Operation(take_reply, 2),
+    "take_reply": Operation(take_reply, 3),
     "look": Operation(look, 2),
     "listing": Operation(listing, 3),
     "queues": Operation(queues),
     "remove": Operation(remove, 2),
     "remove_finished": Operation(remove_finished, 2),
 }
-
-OUTCOMES = (
-    "join: something",
-    "renew: something",
-    "renew: LeaseLost",
-    "leave: done",
-    "acquire: something",
-    "acquire: nothing",
-    "release: done",
-    "cluster: something",
-    "commit: written",
-    "commit: repeated",
-    "commit: LeaseLost",
-    "commit: StoreCorrupt",
-    "wakes: something",
-    "inbox: something",
-    "claim: something",
-    "report: applied",
-    "report: refused",
-    "heartbeat: applied",
-    "heartbeat: asked to stop",
-    "create: created",
-    "create: refused",
-    "create: existing",
-    "send: accepted",
-    "send: refused",
-    "take_reply: something",
-    "look: something",
-    "listing: something",
-    "queues: something",
-    "remove: something",
-    "remove: nothing",
-    "remove: WorkflowStillOpen",
-    "remove_finished: instances",
-    "remove_finished: runs",
-)
-"""How operations must have ended at least once for a comparison to mean something."""
