@@ -121,7 +121,8 @@ class Client:
             args: Its arguments.
             id: What to call the instance; made up if not given.
             queue: Where it runs; that of the workflow, or ``"default"``, if not given.
-            on_conflict: What if an open instance has the id: ``"fail"``, ``"use_existing"``, ``"terminate_existing"``.
+            on_conflict: What if an open instance has the id: ``"fail"``, ``"use_existing"``, ``"terminate_existing"``
+                (which waits for its end: for ever if no node serves its queue).
             reuse: What if only closed ones had it: ``"allow"``, ``"if_failed"``, ``"reject"``.
             delay: Seconds (or a timedelta) before it starts.
             attributes: Searchable attributes.

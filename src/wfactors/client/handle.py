@@ -201,7 +201,10 @@ class Handle(Generic[R]):
         await self._client.requests.tell(await self._open(), Cancel(validated_text("the reason", reason)))
 
     async def terminate(self, reason: str = "") -> None:
-        """End the workflow at once; none of its code runs. Raises WorkflowClosed or WorkflowNotFound."""
+        """End the workflow at once; none of its code runs. Raises WorkflowClosed or WorkflowNotFound.
+
+        Returns once that is durable. It takes effect where the queue is served: while no node does, it waits.
+        """
         await self._client.requests.tell(await self._open(), Terminate(validated_text("the reason", reason)))
 
     async def resume(self) -> None:
