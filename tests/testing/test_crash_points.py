@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,44 @@ def test_a_workflow_that_is_started_twice_is_found():
     assert again.value.points == (first,)
 
 
+def once_more(life_that_matters: int):
+    """An application whose third life, at the earliest, starts a workflow of its own."""
+    lives = []
+
+    async def application(tester) -> str:
+        lives.append(tester)
+        handle = await started(tester, ship, "hat")
+        result = await tester.result(handle)
+        if len(lives) == life_that_matters:
+            await tester.run(ship, "again")
+        lives.clear()
+        return result
+
+    return application
+
+
+@pytest.mark.parametrize("again", [7, "all"])
+def test_a_second_crash_during_the_recovery_is_found(again):
+    """What goes wrong only then passes with one crash, and the point of the failure repeats it."""
+    options = {"register": REGISTER, "every": 10}
+    assert assert_survives_crashes(once_more(3), **options).crashes > 0
+    with pytest.raises(CrashFailure, match="its workflows ended also") as caught:
+        assert_survives_crashes(once_more(3), again=again, **options)
+    where = caught.value.points[0]
+    assert re.fullmatch(r"(before|after) \d+, (before|after) \d+", where)
+    with pytest.raises(CrashFailure, match=f"killed {where} ") as repeated:
+        assert_survives_crashes(once_more(3), register=REGISTER, at=where)
+    assert repeated.value.points == (where,)
+
+
+def test_a_careful_application_survives_a_second_crash():
+    """In the second life it is killed too: about twice as often in all, each time the same for one seed."""
+    once = assert_survives_crashes(quick, register=REGISTER)
+    twice = assert_survives_crashes(quick, register=REGISTER, again=7)
+    assert twice == assert_survives_crashes(quick, register=REGISTER, again=7)
+    assert twice.crashes > 2 * once.crashes
+
+
 def test_another_result_is_found():
     """What the application counts in memory is gone with it."""
 
@@ -181,6 +220,7 @@ async def idle(tester) -> None:
     ("application", "options", "error", "words"),
     [
         (quick, {"every": 0}, ValueError, "every must be 1 or more, not 0"),
+        (quick, {"again": "some"}, ValueError, "again must be a seed or \"all\", not 'some'"),
         (quick, {"at": "17"}, ValueError, 'at must be like "before 17" or "after 17", not \'17\''),
         (quick, {"at": "after 1000"}, ValueError, "quick was killed nowhere: it makes"),
         (idle, {}, ValueError, "idle was killed nowhere: it makes 0 calls of its store"),

@@ -25,8 +25,9 @@ would lose: what modules and closures keep.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -40,6 +41,7 @@ from wfactors.testing.tester import LEASE_SECONDS, Tester, current_mock_clock, o
 __all__ = ["CrashFailure", "CrashReport", "assert_survives_crashes"]
 
 _SHOWN_MAX = 3
+_ALL = "all"
 
 
 class CrashFailure(AssertionError):
@@ -72,14 +74,23 @@ class _ProcessDied(BaseException):
 
 
 def assert_survives_crashes(
-    application: Callable[[Tester], Awaitable[Any]], *, every: int = 1, at: str | None = None, **options: Any
+    application: Callable[[Tester], Awaitable[Any]],
+    *,
+    every: int = 1,
+    at: str | None = None,
+    again: int | str | None = None,
+    **options: Any,
 ) -> CrashReport:
     """Kill ``application`` before and after every call of its store, and compare with the undisturbed run.
 
     Args:
         application: An async function of a Tester. It is called again, with a new one, after it was killed.
         every: Only at each call whose number can be divided by this.
-        at: Only there: ``"before 17"`` or ``"after 17"``, as a failure says.
+        at: Only there: ``"before 17"``, or ``"after 17, before 3"`` for a second time in its second life, as a failure
+            says.
+        again: Kill it a second time too, while it recovers from the first: with a number, which is the seed, at one
+            point of each second life; with ``"all"`` at every one, which is for small applications: it takes a run for
+            each pair of points.
         options: Of ``open_tester``, but for the store and the clock.
 
     Raises:
@@ -87,24 +98,31 @@ def assert_survives_crashes(
         ValueError: It was killed nowhere, since it makes too few calls.
         Exception: What the undisturbed run raised.
     """
-    if every < 1:
-        raise ValueError(f"every must be 1 or more, not {every}")
-    if own := {"store", "clock"} & options.keys():
-        raise TypeError(f"assert_survives_crashes() has its own {' and '.join(sorted(own))}")
-    undisturbed = _World(application, options, None)
+    _check(every, again, options)
+    undisturbed = _World(application, options, ())
     if undisturbed.outcome[1] is not None:
         raise undisturbed.outcome[1]
-    crashes, failed = 0, dict[str, str]()
-    for point in _points(every, undisturbed.calls) if at is None else [_parsed(at)]:
-        world = _World(application, options, point)
-        crashes += world.is_killed
+    calls = undisturbed.lives[0].calls
+    worlds, failed = list[_World](), dict[str, str]()
+
+    def kill(*points: _Point) -> _World:
+        world = _World(application, options, points)
+        worlds.append(world)
         if difference := _difference(undisturbed, world):
-            failed[str(point)] = f"killed {point} ({world.operation}): {difference}"
-    if not crashes:
-        raise ValueError(f"{_name(application)} was killed nowhere: it makes {undisturbed.calls} calls of its store")
+            where = ", ".join(map(str, points))
+            failed[where] = f"killed {where} ({', '.join(world.operations)}): {difference}"
+        return world
+
+    for points in [(point,) for point in _points(every, calls)] if at is None else [_parsed(at)]:
+        world = kill(*points)
+        if len(world.lives) > 1 and again is not None:
+            for second in _seconds(again, points, world.lives[-1].calls):
+                kill(*points, second)
+    if not (crashes := sum(len(world.operations) for world in worlds)):
+        raise ValueError(f"{_name(application)} was killed nowhere: it makes {calls} calls of its store")
     if failed:
-        raise _failure(_name(application), crashes, failed)
-    return CrashReport(undisturbed.calls, crashes)
+        raise _failure(_name(application), len(worlds), failed)
+    return CrashReport(calls, crashes)
 
 
 @attrs.frozen
@@ -120,77 +138,98 @@ class _World:
     """One store, and all lives of the application on it.
 
     Attributes:
-        calls: How many calls of the store its first life made.
-        is_killed: It was, at its point.
-        operation: What it asked of the store there.
+        lives: From the first to the one that nobody ended.
         outcome: What its last life returned, and what it raised.
         ends: How each of its workflows ended.
     """
 
     def __init__(
-        self, application: Callable[[Tester], Awaitable[Any]], options: dict[str, Any], point: _Point | None
+        self, application: Callable[[Tester], Awaitable[Any]], options: dict[str, Any], points: Sequence[_Point]
     ) -> None:
-        self.calls = 0
-        self.is_killed = False
-        self.operation = ""
+        self.lives: list[_Life] = []
         self.outcome: tuple[Any, Exception | None] = (None, None)
         self.ends: list[tuple[str, str, str]] = []
-        self._point = point
-        self._scope = trio.CancelScope()
+        self._points = points
         # The simulator is much to import for those who only want a tester.
         from wfactors.testing.simulator.determinism import deterministic  # noqa: PLC0415
 
         with deterministic(0):
             run_in_virtual_time(self._live, application, options)
 
+    @property
+    def operations(self) -> list[str]:
+        """What it asked of the store where it was killed."""
+        return [life.operation for life in self.lives if life.is_killed]
+
     async def _live(self, application: Callable[[Tester], Awaitable[Any]], options: dict[str, Any]) -> None:
         clock = VirtualClock(current_mock_clock())
         clock.begin_at(options.get("now"))
-        # To the store the lease of the dead engine is over at once; for workflows no time passes.
-        store = MemoryStore(clock=lambda: clock.now() + (2 * LEASE_SECONDS if self.is_killed else 0.0))
+        # To the store the lease of a dead engine is over at once; for workflows no time passes.
+        store = MemoryStore(clock=lambda: clock.now() + 2 * LEASE_SECONDS * len(self.operations))
         given = {**options, "register": list(options.get("register", ())), "now": None, "clock": clock}
-        try:
-            with self._scope:
-                self.outcome = await _life(application, {**given, "store": _Link(store, self)})
-        except* _ProcessDied:
-            pass
-        except* Exception:
-            # What else goes wrong in a dead process is seen by nobody.
-            if not self.is_killed:
-                raise
-        if self.is_killed:
-            self.outcome = await _life(application, {**given, "store": store})
+        for point in (*self._points, None):
+            life = _Life(point)
+            self.lives.append(life)
+            try:
+                with life.scope:
+                    self.outcome = await _outcome(application, {**given, "store": _Link(store, life)})
+            except* _ProcessDied:
+                pass
+            except* Exception:
+                # What else goes wrong in a dead process is seen by nobody.
+                if not life.is_killed:
+                    raise
+            if not life.is_killed:
+                break
         async with store.open():
             self.ends = results(await store.dump())
+
+
+class _Life:
+    """The application from its beginning until it ends or is killed.
+
+    Attributes:
+        calls: How many calls of the store it has made.
+        scope: Ends it.
+        is_killed: It was, at its point.
+        operation: What it asked of the store there.
+    """
+
+    def __init__(self, point: _Point | None) -> None:
+        self.calls = 0
+        self.scope = trio.CancelScope()
+        self.is_killed = False
+        self.operation = ""
+        self._point = point
 
     def arrive(self, operation: str, number: int, *, is_before: bool) -> None:
         """A call of the store begins or was carried out; raises if the application is dead by now."""
         if not self.is_killed and self._point == _Point(number, is_before):
             self.is_killed, self.operation = True, operation
-            self._scope.cancel()
+            self.scope.cancel()
         if self.is_killed:
             raise _ProcessDied
 
 
 class _Link:
-    """The store, as the application that will be killed sees it."""
+    """The store, as one life of the application sees it."""
 
-    def __init__(self, store: MemoryStore, world: _World) -> None:
+    def __init__(self, store: MemoryStore, life: _Life) -> None:
         self.url = store.url
         self.changes = store.changes
         self.open = store.open
         self.durability = store.durability
         self._store = store
-        self._world = world
+        self._life = life
 
     def __getattr__(self, operation: str) -> Any:
-        method, world = getattr(self._store, operation), self._world
+        method, life = getattr(self._store, operation), self._life
 
         async def call(*args: Any, **options: Any) -> Any:
-            number = world.calls = world.calls + 1
-            world.arrive(operation, number, is_before=True)
+            number = life.calls = life.calls + 1
+            life.arrive(operation, number, is_before=True)
             value = await method(*args, **options)
-            world.arrive(operation, number, is_before=False)
+            life.arrive(operation, number, is_before=False)
             return value
 
         return call
@@ -199,7 +238,7 @@ class _Link:
 # --- Helpers ---------------------------------------------------------------------------------------------------------
 
 
-async def _life(
+async def _outcome(
     application: Callable[[Tester], Awaitable[Any]], options: dict[str, Any]
 ) -> tuple[Any, Exception | None]:
     """What the application returns and raises, until it ends or is killed."""
@@ -220,11 +259,33 @@ def _points(every: int, calls: int) -> Iterator[_Point]:
         yield _Point(number, is_before=False)
 
 
-def _parsed(at: str) -> _Point:
-    when, _, number = at.partition(" ")
-    if when not in ("before", "after") or not number.isdecimal():
-        raise ValueError(f'at must be like "before 17" or "after 17", not {at!r}')
-    return _Point(int(number), when == "before")
+def _check(every: int, again: int | str | None, options: Mapping[str, Any]) -> None:
+    """Refuse arguments that make no sense."""
+    if every < 1:
+        raise ValueError(f"every must be 1 or more, not {every}")
+    if isinstance(again, str) and again != _ALL:
+        raise ValueError(f'again must be a seed or "{_ALL}", not {again!r}')
+    if own := {"store", "clock"} & options.keys():
+        raise TypeError(f"assert_survives_crashes() has its own {' and '.join(sorted(own))}")
+
+
+def _seconds(again: int | str, first: Sequence[_Point], calls: int) -> Iterator[_Point]:
+    """Where a second life that makes so many calls is ended: everywhere, or at a point that the seed chooses."""
+    if again == _ALL:
+        yield from _points(1, calls)
+    elif calls:
+        chance = random.Random(f"{again} {first}")
+        yield _Point(chance.randint(1, calls), chance.random() < 0.5)  # noqa: PLR2004  One of two.
+
+
+def _parsed(at: str) -> tuple[_Point, ...]:
+    points = []
+    for part in at.split(", "):
+        when, _, number = part.partition(" ")
+        if when not in ("before", "after") or not number.isdecimal():
+            raise ValueError(f'at must be like "before 17" or "after 17", not {at!r}')
+        points.append(_Point(int(number), when == "before"))
+    return tuple(points)
 
 
 def _difference(undisturbed: _World, world: _World) -> str:
