@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -60,6 +61,8 @@ once."""
 
 LEASE_SECONDS = 1e9
 """The lease of an engine in virtual time."""
+
+_STARTED = "is started, by engine() or with the first workflow"
 
 _PATIENCE = timedelta(days=10 * 365)
 
@@ -182,7 +185,7 @@ class Tester:
     def register(self, *items: Any) -> None:
         """Add workflows, activities, objects with activities or modules; before the first start."""
         if self._engine is not None and items:
-            raise RuntimeError("register() comes before the first workflow is started")
+            raise RuntimeError(f"register() comes before the engine {_STARTED}")
         self._registered.extend(items)
 
     def fake(
@@ -215,7 +218,7 @@ class Tester:
             raise TypeError(f"fake() takes what is decorated with @wf.activity or @wf.workflow, not {target!r}")
         key = ("workflow" if isinstance(target, Workflow) else "activity", target.name)
         if key not in self._fakes and self._engine is not None:
-            raise RuntimeError(f"fake() of {target.name} comes before the first workflow is started")
+            raise RuntimeError(f"fake() of {target.name} comes before the engine {_STARTED}")
         _, fake = self._fakes.setdefault(key, (target, Fake(target.name)))
         fake.set(function, returns, raises, sequence, seconds(delay, "delay") or 0.0 if delay else 0.0)
         return fake
@@ -242,10 +245,10 @@ class Tester:
         """Call ``callback(*args)``, sync or async, at a virtual time.
 
         At the very time of a deadline the deadline comes first; a millisecond earlier, the callback does. What it
-        raises ends the test. It is not called any more once the test is over.
+        raises ends the test, and is noted to come from the line of this call. After the test it is not called any more.
         """
         time = when.timestamp() if isinstance(when, datetime) else float(when)
-        self._nursery.start_soon(self._call_at, time, callback, args)
+        self._nursery.start_soon(self._call_at, time, callback, args, _line_of_caller())
 
     def after(self, delay: float | timedelta, callback: Callable[..., Any], *args: Any) -> None:
         """Call ``callback(*args)`` when seconds (or a timedelta) have passed; as for ``at``."""
@@ -271,9 +274,13 @@ class Tester:
             # A thread works; what it brings is still of this moment.
             await wait_all_tasks_blocked(0.001)
 
-    async def _call_at(self, time: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    async def _call_at(self, time: float, callback: Callable[..., Any], args: tuple[Any, ...], line: str) -> None:
         await self.clock.sleep_until(time)
-        await _call(callback, *args)
+        try:
+            await _call(callback, *args)
+        except Exception as error:
+            error.add_note(f"raised by what tester.at() or after() was given at {line}")
+            raise
 
     # --- Workflows ---
 
@@ -427,6 +434,14 @@ class Tester:
         handle = (await self.engine())._handle(header)  # noqa: SLF001  By its key: its id may be used again.
         for callback in self._listeners:
             await _call(callback, call, handle)
+
+
+def _line_of_caller() -> str:
+    """The line outside of this file that called into it."""
+    frame = sys._getframe()  # noqa: SLF001  Much cheaper than what is public.
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 async def _call(callback: Callable[..., Any], *args: Any) -> None:
