@@ -263,6 +263,7 @@ FAULTS = {
         faults/test_takeover test_a_zombie_that_believes_in_its_lease_is_refused_by_the_epoch""",
     "idle polling": """
         semantics/test_takeover test_an_idle_engine_writes_nothing_but_its_lease
+        semantics/test_takeover test_an_idle_engine_reads_one_number_of_its_file
         actors/test_activities test_an_idle_node_asks_nothing""",
     "fan-out is quadratic": "semantics/test_activities test_a_fan_out_costs_one_turn_for_each_result",
     "options with nonsense values do nothing": """

@@ -133,3 +133,31 @@ async def test_a_node_taken_for_dead_claims_nothing_and_joins_again(backend, aut
             assert 1 == await owner.run(asks)
         assert ["ran"] == names
         assert dead != worker.name
+
+
+async def test_an_idle_engine_reads_one_number_of_its_file(tmp_path) -> None:
+    """With the poll on, in real time: it asks SQLite whether another process wrote, and nothing else."""
+    store = wf.SqliteStore(tmp_path / "store.db", poll_idle_seconds=0.01)
+    statements: list[str] = []
+    many = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def note(statement: str) -> None:
+        statements.append(statement)
+        if len(statements) == 30:
+            token.run_sync_soon(many.set)
+
+    async with wf.open_engine(store, register=[counts], lease=600) as engine:
+        handle = await engine.start(counts)
+        with pytest.raises(wf.QueryError):
+            await handle.query("nothing")  # it sees what is committed: the first turn is through
+        session = store._session
+        connections = [session.writer._connection, session._inline]
+        assert None not in connections
+        for connection in connections:
+            connection.set_trace_callback(note)
+        with trio.fail_after(30):
+            await many.wait()
+        for connection in connections:
+            connection.set_trace_callback(None)
+        assert {"PRAGMA data_version"} == set(statements)
