@@ -44,6 +44,8 @@ asked: dict[str, Callable[[], Any]] = {
     "time.clock_gettime()": lambda: time.clock_gettime(time.CLOCK_REALTIME),
     "random.random()": random.random,
     "random.getrandbits()": lambda: random.choice([1, 2]),
+    "random.Random()": random.Random,
+    "Lock.acquire()": lambda: threading.Lock().acquire(timeout=1),
     "os.urandom()": secrets.token_hex,
     "uuid.uuid4()": imported_uuid,
     "uuid.uuid1()": uuid.uuid1,
@@ -98,6 +100,7 @@ async def behave(n: int) -> list[str]:
         str(wf.uuid4()),
         str(wf.random()),
         str(wf.random.choice([1])),
+        str(random.Random(n).randrange(1000)),
         wf.info().id,
         str(datetime(2020, 1, n, tzinfo=UTC)),
     ]

@@ -54,6 +54,9 @@ _FILES = "do it in an activity"
 _ENVIRONMENT = "pass it as an argument, or ask in wf.side_effect() or an activity"
 _THREADS = "use wf.open_nursery(); work for threads is an activity"
 
+_NEW_GENERATOR = random.Random.__init__.__code__
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
+
 # Python's own and installed libraries: not where an author would look for the mistake.
 _LIBRARIES = tuple(
     os.path.join(os.path.realpath(sysconfig.get_path(name)), "")  # noqa: PTH118  Compared as text, for speed.
@@ -102,10 +105,13 @@ class Guard:
 
     def _watch(self, frame: FrameType, event: str, argument: Any) -> None:  # pragma: no cover - not traced
         if event == "c_call":
-            found = self._functions.get(argument) or _of_class(argument)
+            found = self._functions.get(argument) or _of_method(argument)
             caller: FrameType | None = frame
         elif event == "call":
             found = self._codes.get(frame.f_code)
+            if frame.f_code is _NEW_GENERATOR and frame.f_locals.get("x") is not None:
+                # With a seed it draws the same numbers each time.
+                found = None
             caller = frame.f_back
         else:
             return
@@ -221,16 +227,19 @@ def _codes() -> dict[CodeType, tuple[str, str]]:
         (socket.socket.__init__, "socket.socket()", _FILES),
         (threading.Thread.start, "Thread.start()", _THREADS),
         (threading.Condition.wait, "Condition.wait()", _THREADS),
+        (random.Random.__init__, "random.Random()", _CHANCE),
         (subprocess.Popen.__init__, "subprocess.Popen()", _FILES),
     )
     return {function.__code__: (what, advice) for function, what, advice in table}
 
 
-def _of_class(argument: Any) -> tuple[str, str] | None:  # pragma: no cover - not traced
-    """``datetime.now()`` and the like, of which each class has its own."""
-    if argument.__name__ not in {"now", "utcnow", "today"}:
+def _of_method(argument: Any) -> tuple[str, str] | None:  # pragma: no cover - not traced
+    """``datetime.now()`` and the like, of which each class has its own, and the methods of locks."""
+    if argument.__name__ not in {"now", "utcnow", "today", "acquire"}:
         return None
     owner = getattr(argument, "__self__", None)
+    if isinstance(owner, _LOCKS):
+        return "Lock.acquire()", _THREADS
     if isinstance(owner, type) and issubclass(owner, datetime.date):
         return f"{owner.__name__}.{argument.__name__}()", _CLOCK
     return None
