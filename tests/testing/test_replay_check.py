@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 
+import attrs
 import pytest
 
 import wfactors as wf
@@ -86,8 +87,9 @@ async def test_a_difference_is_logged_and_counted_and_harms_nobody(engine, caplo
         await running.replay_check.wait_idle()
         found = running.statistics().replay_check
         assert (found.replayed, found.differences) == (1, 1)
-        assert found.latest[0].id == "m"
-        assert isinstance(found.latest[0].error, wf.NonDeterminismError)
+        assert attrs.asdict(found) == {"replayed": 1, "differences": 1, "skipped": 0}
+        assert [difference.id for difference in running.replay_check.latest] == ["m"]
+        assert isinstance(running.replay_check.latest[0].error, wf.NonDeterminismError)
         assert [record.levelno for record in caplog.records if "replay of workflow m" in record.message] == [
             logging.ERROR
         ]

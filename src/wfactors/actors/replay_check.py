@@ -56,13 +56,11 @@ class ReplayCheckStatistics:
         replayed: Replays so far.
         differences: Of those, how many did not make the recorded decisions.
         skipped: Not replayed, because too many waited already, the store did not answer, or nobody here knows them.
-        latest: The latest differences.
     """
 
     replayed: int
     differences: int
     skipped: int
-    latest: Sequence[ReplayDifference]
 
 
 def share_of(replay_check: str | float | None) -> float | None:
@@ -190,4 +188,9 @@ class ReplayCheck:
 
     def statistics(self) -> ReplayCheckStatistics:
         """Figures so far."""
-        return ReplayCheckStatistics(self._replayed, self._differences, self._skipped, list(self._latest))
+        return ReplayCheckStatistics(self._replayed, self._differences, self._skipped)
+
+    @property
+    def latest(self) -> list[ReplayDifference]:
+        """The latest differences, with the errors themselves; not among the figures, which are plain numbers."""
+        return list(self._latest)

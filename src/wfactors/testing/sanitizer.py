@@ -26,7 +26,7 @@ def assert_no_difference(engine: Engine) -> None:
     assert check is not None, "the engine has no replay check: open_engine(replay_check=...)"
     found = check.statistics()
     if found.differences:
-        first = found.latest[0]
+        first = check.latest[0]
         others = "" if found.differences == 1 else f" (and {found.differences - 1} more)"
         raise AssertionError(
             f"the replay of workflow {first.id!r} ({first.workflow}) is not what was recorded{others}:\n{first.error}"

@@ -219,7 +219,7 @@ class World:
         if check is not None and process.version == _GOOD:
             figures = check.statistics()
             self.trace.counts["rare replayed after a commit"] += figures.replayed
-            for difference in figures.latest:
+            for difference in check.latest:
                 if difference.workflow not in self.crew.application.registry.workflows:
                     continue
                 self.broken("I7", f"{difference.id} does not replay: {difference.error!r}", difference.error)
