@@ -13,4 +13,4 @@ def test_tuning_changes_what_it_says() -> None:
         "print(gc.get_threshold(), gc.get_freeze_count() > 1000, sys.getswitchinterval())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "(20000, 20, 20) True 0.0005" == done.stdout.strip()
+    assert "(5000, 80, 20) True 0.0005" == done.stdout.strip()

@@ -21,6 +21,7 @@ from wfactors.actors.capacity import Capacity
 from wfactors.actors.clock import Clock
 from wfactors.errors import LeaseLost, StoreError
 from wfactors.model.records import TaskRow
+from wfactors.pace import Pace
 from wfactors.stores.base import Store
 from wfactors.stores.changes import Subscription, tasks_topic
 
@@ -28,6 +29,7 @@ __all__ = ["Claims"]
 
 _log = logging.getLogger("wfactors.activities")
 
+_TASKS_AT_ONCE = 64
 _TASKS_MAX = 500
 _RETRY_SECONDS_FIRST = 0.1
 _RETRY_SECONDS_MAX = 5.0
@@ -133,10 +135,7 @@ class Claims:
             is_more = False
             for offer in self._capacity.offers():
                 limit = min(offer.limit, _TASKS_MAX)
-                tasks = await self._claim(offer.activities, limit)
-                if tasks:
-                    self._start(tasks)
-                if len(tasks) < limit:
+                if await self._claim(offer.activities, limit) < limit:
                     names |= offer.activities
                 elif limit < offer.limit:
                     is_more = True
@@ -145,11 +144,17 @@ class Claims:
         self._is_short = names != self._capacity.activities
         return await self._store.next_task_at(self._by_queue(names)) if names else None
 
-    async def _claim(self, activities: frozenset[str], limit: int) -> Sequence[TaskRow]:
+    async def _claim(self, activities: frozenset[str], limit: int) -> int:
+        """Claim at most ``limit`` tasks and start them; returns how many there were."""
+        # Up until the last is started: what the store says is held here may be one of them.
         self._is_answer_lost = True
         tasks = await self._store.claim(self._node, self._by_queue(activities), self._clock.now(), limit)
+        pace = Pace()
+        for start in range(0, len(tasks), _TASKS_AT_ONCE):
+            self._start(tasks[start : start + _TASKS_AT_ONCE])
+            await pace.keep()
         self._is_answer_lost = False
-        return tasks
+        return len(tasks)
 
     def _by_queue(self, activities: set[str] | frozenset[str]) -> dict[str, list[str]]:
         names = sorted(activities)

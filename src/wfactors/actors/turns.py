@@ -384,8 +384,13 @@ class Turns:
     def _turn(self, instance: Instance, fact: Fact, mail: Mail | None = None) -> bool:
         """Feed one fact; False if the instance had to be parked instead."""
         assert instance.run is not None
+        partition = self._partition
         try:
             decisions: list[Decision] = self._author_code.call(instance.header.id, partial(instance.feed, fact))
+            if len(decisions) > _DECISIONS_AT_ONCE:
+                self._unfinished = self._carry_out(instance, fact, decisions)
+                partition.touch(instance)
+                return True
             events = [fact, *decisions]
             encoded = encode_run_of_events(events)
         except TurnInterrupted as error:
@@ -396,23 +401,26 @@ class Turns:
             self._park(instance, mail, _reason(error))
             return False
         instance.note(events, encoded)
-        partition = self._partition
         partition.touch(instance)
-        if len(decisions) <= _DECISIONS_AT_ONCE:
-            partition.effects.apply(instance, decisions)
-            if instance.state is State.READY:
-                self._after(instance)
-        else:
-            self._unfinished = self._carry_out(instance, decisions)
+        partition.effects.apply(instance, decisions)
+        if instance.state is State.READY:
+            self._after(instance)
         return True
 
-    def _carry_out(self, instance: Instance, decisions: list[Decision]) -> Iterator[None]:
-        """The same, some decisions at a time.
+    def _carry_out(self, instance: Instance, fact: Fact, decisions: list[Decision]) -> Iterator[None]:
+        """The same, some decisions at a time; what fails on the way is a fault of the engine.
 
         Mail may arrive meanwhile, and waits. Nothing else of this partition is decided or sealed before the end.
         """
-        for start in range(0, len(decisions), _DECISIONS_AT_ONCE):
-            self._partition.effects.apply(instance, decisions[start : start + _DECISIONS_AT_ONCE])
+        parts = [
+            decisions[start : start + _DECISIONS_AT_ONCE] for start in range(0, len(decisions), _DECISIONS_AT_ONCE)
+        ]
+        instance.note([fact])
+        for part in parts:
+            instance.note(part)
+            yield
+        for part in parts:
+            self._partition.effects.apply(instance, part)
             yield
         if instance.state is State.READY:
             self._after(instance)
