@@ -6,7 +6,9 @@ import pytest
 
 from wfactors.model.ids import (
     ID_BYTES_MAX,
+    PARTITIONS_MAX,
     PartitionId,
+    checked_partitions,
     child_key,
     chosen_id,
     partition_of,
@@ -101,3 +103,23 @@ def test_what_is_no_text(wrong: object) -> None:
     """A wrong type is a TypeError, naming what it was to be."""
     with pytest.raises(TypeError, match=f"a tag must be a str, not {type(wrong).__name__}"):
         validated_text("a tag", wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [1, 7, PARTITIONS_MAX])
+def test_a_queue_has_some_partitions(number: int) -> None:
+    """From 1 to as many as there may ever be nodes."""
+    assert number == checked_partitions(number)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, PARTITIONS_MAX + 1, 10**6])
+def test_too_few_or_too_many_partitions_are_refused(wrong: int) -> None:
+    """The error names the number and the limits."""
+    with pytest.raises(ValueError, match=f"partitions must be from 1 to 1,024, not {wrong}"):
+        checked_partitions(wrong)
+
+
+@pytest.mark.parametrize("wrong", [True, 1.5, "2", None])
+def test_partitions_are_counted_in_whole_numbers(wrong: object) -> None:
+    """Anything else is a TypeError."""
+    with pytest.raises(TypeError, match="partitions must be a whole number, not"):
+        checked_partitions(wrong)  # type: ignore[arg-type]
