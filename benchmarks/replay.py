@@ -7,7 +7,6 @@ of the sleeping workflow: the same a millisecond at a time, so that the loop sta
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -179,7 +178,6 @@ def main(
     plot: Plot = None,
 ) -> None:
     """Replaying long histories: events a second."""
-    logging.getLogger("wfactors").setLevel(logging.ERROR)
     shapes = [name for name in shape or SHAPES for _ in range(repeat)]
     results = [trio.run(measure, url, name, calls) for url, name in zip(fresh(store, len(shapes)), shapes, strict=True)]
     report("replay", results, format, key="shape")

@@ -117,6 +117,7 @@ async def test_late_timers_of_many_instances_fire_on_recovery(backend, autojump_
     async with backend.engine(naps_and_tells) as engine:
         for seconds in delays:
             await engine.start(naps_and_tells, seconds, id=f"n{seconds:g}")
+        await trio.sleep(1)  # all of them sleep
     await trio.sleep(1000)
     async with backend.engine(naps_and_tells) as engine:
         for seconds in delays:
