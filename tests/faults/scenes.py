@@ -58,7 +58,7 @@ def _stop_and_replace(crew: Crew, end_lease: Callable[[], None], words: str) -> 
     start_tickers(crew, 2000)
     first = crew.owner
     hear_effects(crew, first, 5)
-    os.kill(first, signal.SIGSTOP)
+    _stop_between_writes(crew, first)
     end_lease()
     crew.hear_progress()
     second = crew.owner
@@ -77,6 +77,24 @@ def _stop_and_replace(crew: Crew, end_lease: Callable[[], None], words: str) -> 
         assert 0 == os.waitpid(crew.start(lambda number=number: trio.run(_terminate, crew.folder, number)), 0)[1]
     crew.leave()
     assert crew.audit() == []
+
+
+def _stop_between_writes(crew: Crew, worker: int) -> None:
+    """SIGSTOP a worker while it does not hold the write lock, with which nobody could take over before it wakes."""
+    os.kill(worker, signal.SIGSTOP)
+    while not _is_writable(crew.folder / "store.db"):
+        os.kill(worker, signal.SIGCONT)
+        hear_effects(crew, worker, 1)
+        os.kill(worker, signal.SIGSTOP)
+
+
+def _is_writable(file: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=2)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 async def _terminate(folder: Path, number: int) -> None:

@@ -10,19 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# More than a scene's processes are given, less than the limit of faulthandler, which ends all tests of the process.
+SCENE_SECONDS_MAX = 240
 
 
 def run(name: str, folder: Path) -> None:
     """Run one of the scenes of this file in a process that never had threads, since it forks."""
     code = f"from pathlib import Path; from tests.faults import scenes; scenes.{name}(Path({str(folder)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=SCENE_SECONDS_MAX
+    )
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_kills_at_random_under_load_break_no_promise(rng: random.Random) -> None:
     """Five ``kill -9``, most of them of the owner; ``python -m tests.faults.kills`` does fifty."""
     command = [sys.executable, "-m", "tests.faults.kills", "--kills", "5", "--seed", str(rng.randrange(1, 2**32))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SCENE_SECONDS_MAX)
     assert 0 == done.returncode, done.stdout + done.stderr
     assert "0 broken promises" in done.stdout
 
