@@ -229,20 +229,22 @@ class _Demo:
         while True:
             began = time.monotonic()
             look = await self._looker.look()
-            self._check(look)
+            await self._check(look)
             self._display.update(look, state(look))
             if is_over(look):
                 return look
             # Looking at thousands of workflows takes a while; leave most of the time to the worker.
             await trio.sleep(max(_LOOK_SECONDS, 3 * (time.monotonic() - began)))
 
-    def _check(self, look: Look) -> None:
+    async def _check(self, look: Look) -> None:
         assert self._worker is not None
         if look.parked is not None:
             raise Problem(
                 Exit.FAILED, f"a workflow stands still: {look.parked}", f"wfactors doctor --store {self._place.url}"
             )
         if not self._worker.is_running:
+            # Ctrl-C strikes the whole process group, and the worker may be gone first: here it is raised.
+            await trio.lowlevel.checkpoint()
             raise Problem(Exit.STORE, "the worker has ended by itself", f"log: {self._place.folder / 'worker.log'}")
         retried = self._looker.journal.failures_on_purpose
         if retried and not self._told_retry:
@@ -272,7 +274,7 @@ class _Demo:
         has_slept = False
         while await self._phase() in ("working on the files", "resting"):
             look = await self._looker.look()
-            self._check(look)
+            await self._check(look)
             if look.wake_at is not None:
                 has_slept = True
                 self._display.update(look, state(look), "magenta")

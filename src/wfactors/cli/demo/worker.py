@@ -66,6 +66,8 @@ class Worker:
                 return began
         if self.is_running:
             await self.kill()
+        # Ctrl-C strikes the whole process group, and the worker may be gone first: here it is raised.
+        await trio.lowlevel.checkpoint()
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         raise Problem(Exit.STORE, "the worker did not start", "\n  ".join([*lines[-_LOG_LINES:], f"log: {self._log}"]))
 
