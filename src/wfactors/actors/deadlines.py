@@ -11,17 +11,14 @@ is read off the history, so a crash in between changes nothing.
 from __future__ import annotations
 
 import heapq
-import logging
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from wfactors.actors.verdict import SCHEDULE_TO_CLOSE, timeout
-from wfactors.errors import StoreUnavailable
 from wfactors.model.failures import TIMEOUT, Failure
-from wfactors.model.records import TaskKey, TaskRow
+from wfactors.model.records import TaskRow
 
 if TYPE_CHECKING:
     from wfactors.actors.instance import Instance
@@ -29,10 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Deadlines", "failure_of"]
 
-_log = logging.getLogger("wfactors.deadlines")
 # A call that some node holds is that node's business; but it may come back without an outcome.
 _LOOK_AGAIN_SECONDS = 1.0
-_RETRY_SECONDS = 0.5
 
 
 class Deadlines:
@@ -40,8 +35,8 @@ class Deadlines:
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
-        self._due: deque[TaskKey] = deque()
-        self._arrived = trio.Event()
+        # By instance and run, of those that are about to be looked at: the calls whose time is over.
+        self._due: dict[tuple[str, int], set[int]] = {}
 
     async def read(self, instance: Instance) -> None:
         """Learn the deadlines of an instance that has just been replayed."""
@@ -52,29 +47,20 @@ class Deadlines:
     def check(self, instance: Instance, now: float) -> None:
         """See to the calls of ``instance`` whose time is over."""
         heap = instance.deadlines
+        run = (instance.key, instance.header.run)
         while heap and heap[0][0] <= now:
             _, call = heapq.heappop(heap)
             if call in instance.ledger.activities:
                 heapq.heappush(heap, (now + _LOOK_AGAIN_SECONDS, call))
-                self._due.append(TaskKey(instance.key, instance.header.run, call))
-                self._arrived.set()
+                if run not in self._due:
+                    self._due[run] = set()
+                    self._partition.errands.add(partial(self._look, run))
+                self._due[run].add(call)
 
-    async def run(self) -> None:
-        """Withdraw what is due until cancelled."""
-        while True:
-            while not self._due:
-                self._arrived = trio.Event()
-                await self._arrived.wait()
-            due = dict.fromkeys(self._due)
-            self._due.clear()
-            for run in dict.fromkeys((key.instance, key.run) for key in due):
-                try:
-                    tasks = await self._partition.store.tasks(*run)
-                except StoreUnavailable as error:
-                    _log.warning("overdue activities cannot be looked at for now: %s", error)
-                    await trio.sleep(_RETRY_SECONDS)
-                    continue
-                self._withdraw([task for task in tasks if task.key in due and task.node is None])
+    async def _look(self, run: tuple[str, int]) -> None:
+        tasks = await self._partition.store.tasks(*run)
+        calls = self._due.pop(run)
+        self._withdraw([task for task in tasks if task.key.call in calls and task.node is None])
 
     def _withdraw(self, tasks: list[TaskRow]) -> None:
         partition = self._partition

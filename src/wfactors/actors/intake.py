@@ -7,8 +7,7 @@ A stored message is taken into a mailbox once and removed by the batch that reco
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -47,9 +46,7 @@ class Intake:
         self._known: dict[str, int] = {}
         self._sent_again: set[str] = set()
         self._held: list[tuple[str, Mail]] = []
-        self._errands: deque[Callable[[], Awaitable[None]]] = deque()
         self._requeued: set[tuple[TaskKey, int]] = set()
-        self._errand_arrived = trio.Event()
         self._is_reading = True
         self._notices: Subscription | None = None
 
@@ -70,25 +67,22 @@ class Intake:
     async def run(self) -> None:
         """Take in what arrives until cancelled."""
         partition = self._partition
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run_errands)
-            nursery.start_soon(self._watch_nodes)
-            with partition.store.changes.subscribe(inbox_topic(partition.name)) as subscription:
-                self._notices = subscription
-                while True:
-                    self._is_reading = True
-                    asked_before = len(self._held)
-                    try:
-                        await self._read()
-                    except StoreUnavailable as error:
-                        _log.warning("partition %s cannot read its inbox for now: %s", partition.name, error)
-                        await trio.sleep(_RETRY_SECONDS)
-                        continue
-                    self._is_reading = False
-                    # What was stored after the reading goes before what was asked after it: the notice is there.
-                    self._deliver_held(asked_before if self._is_behind else len(self._held))
-                    await subscription.wait()
-                    partition.timers.refill()
+        with partition.store.changes.subscribe(inbox_topic(partition.name)) as subscription:
+            self._notices = subscription
+            while True:
+                self._is_reading = True
+                asked_before = len(self._held)
+                try:
+                    await self._read()
+                except StoreUnavailable as error:
+                    _log.warning("partition %s cannot read its inbox for now: %s", partition.name, error)
+                    await trio.sleep(_RETRY_SECONDS)
+                    continue
+                self._is_reading = False
+                # What was stored after the reading goes before what was asked after it: the notice is there.
+                self._deliver_held(asked_before if self._is_behind else len(self._held))
+                await subscription.wait()
+                partition.timers.refill()
 
     # --- The inbox ---
 
@@ -109,7 +103,7 @@ class Intake:
         self._known.setdefault(mail.id, 0)
         partition = self._partition
         if isinstance(mail.content, Forward):
-            self._add_errand(partial(self._forward, mail, mail.content))
+            partition.errands.add(partial(self._forward, mail, mail.content))
         elif isinstance(mail.content, StartChild) and key not in partition.residents:
             # The loader creates it; what follows in the inbox waits behind it.
             instance = partition.residents[key] = Instance(key)
@@ -183,24 +177,7 @@ class Intake:
 
     def deliver_kept(self, key: str) -> None:
         """The instance, which was parked, has ended: what the inbox keeps for it is to be refused."""
-        self._add_errand(partial(self._deliver_kept, key))
-
-    def _add_errand(self, errand: Callable[[], Awaitable[None]]) -> None:
-        self._errands.append(errand)
-        self._errand_arrived.set()
-
-    async def _run_errands(self) -> None:
-        # One after the other: a sender's signals arrive in its order.
-        while True:
-            while not self._errands:
-                self._errand_arrived = trio.Event()
-                await self._errand_arrived.wait()
-            try:
-                await self._errands[0]()
-            except StoreUnavailable:
-                await trio.sleep(_RETRY_SECONDS)
-            else:
-                self._errands.popleft()
+        self._partition.errands.add(partial(self._deliver_kept, key))
 
     async def _deliver_kept(self, key: str) -> None:
         for mail in await self.kept_mail(key):
@@ -229,7 +206,8 @@ class Intake:
 
     # --- Tasks and parked instances ---
 
-    async def _watch_nodes(self) -> None:
+    async def watch_nodes(self) -> None:
+        """Hand out again what was held by nodes that are gone, until cancelled."""
         partition = self._partition
         with partition.store.changes.subscribe(NODES_TOPIC) as subscription:
             while True:

@@ -19,6 +19,7 @@ from wfactors.actors.clock import Clock
 from wfactors.actors.deadlines import Deadlines
 from wfactors.actors.draft import Action, Draft
 from wfactors.actors.effects import Effects
+from wfactors.actors.errands import Errands
 from wfactors.actors.eviction import Eviction
 from wfactors.actors.instance import Instance, State
 from wfactors.actors.intake import Intake
@@ -108,8 +109,9 @@ class Partition:
         self.turns = Turns(self)
         self.eviction = Eviction(self)
         self.timers = Timers(self)
+        self.errands = Errands(self.name)
         self.deadlines = Deadlines(self)
-        self.unserved = Unserved(context.store)
+        self.unserved = Unserved(context.store, self.errands)
         self.loader = Loader(self)
         self.intake = Intake(self)
         self.parking = Parking(self, context.condemned)
@@ -140,9 +142,9 @@ class Partition:
                 await self.intake.recover()
                 nursery.start_soon(self.loader.run)
                 nursery.start_soon(self.timers.run)
-                nursery.start_soon(self.deadlines.run)
-                nursery.start_soon(self.unserved.run)
+                nursery.start_soon(self.errands.run)
                 nursery.start_soon(self.intake.run)
+                nursery.start_soon(self.intake.watch_nodes)
                 nursery.start_soon(self._dispatch)
                 task_status.started()
         finally:

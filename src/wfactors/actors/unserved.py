@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
-import trio
-
-from wfactors.errors import StoreUnavailable
-
 if TYPE_CHECKING:
+    from wfactors.actors.errands import Errands
     from wfactors.stores.base import Store
 
 __all__ = ["Unserved"]
@@ -23,38 +20,23 @@ class Unserved:
 
     Args:
         store: Knows the nodes.
+        errands: Of the partition that calls them.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, errands: Errands) -> None:
         self._store = store
+        self._errands = errands
         self._seen: set[tuple[str, str]] = set()
-        self._questions: deque[tuple[str, str]] = deque()
-        self._arrived = trio.Event()
 
     def note(self, queue: str, activity: str) -> None:
         """``activity`` is to run on ``queue``, and not on this node."""
-        question = (queue, activity)
-        if question not in self._seen:
-            self._seen.add(question)
-            self._questions.append(question)
-            self._arrived.set()
+        if (queue, activity) not in self._seen:
+            self._seen.add((queue, activity))
+            self._errands.add(partial(self._look, queue, activity))
 
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = trio.Event()
-            while self._questions:
-                queue, activity = self._questions.popleft()
-                try:
-                    nodes = await self._store.nodes()
-                except StoreUnavailable:
-                    # It is asked again at the next call.
-                    self._seen.discard((queue, activity))
-                    continue
-                if not any(node.is_alive and queue in node.queues and activity in node.activities for node in nodes):
-                    _log.warning(
-                        "no running engine has activity %r of queue %r: calls of it wait for one that has",
-                        activity,
-                        queue,
-                    )
+    async def _look(self, queue: str, activity: str) -> None:
+        nodes = await self._store.nodes()
+        if not any(node.is_alive and queue in node.queues and activity in node.activities for node in nodes):
+            _log.warning(
+                "no running engine has activity %r of queue %r: calls of it wait for one that has", activity, queue
+            )

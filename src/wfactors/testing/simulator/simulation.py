@@ -122,8 +122,7 @@ class Simulation:
         await Storm(world).run(seconds, self._is_finished)
         await world.heal()
         with trio.move_on_after(self._patience) as patience:
-            while not self._is_finished() or world.in_flight:
-                await world.wait_changed()
+            await world.wait_until(lambda: self._is_finished() and not world.in_flight)
         if patience.cancelled_caught:
             await say_what_is_left(world, self._patience)
             scope.cancel()

@@ -35,8 +35,7 @@ class Storm:
                 if rate:
                     nursery.start_soon(self._strike_often, rate, strike, nursery)
             with trio.move_on_after(seconds):
-                while not is_over():
-                    await self._world.wait_changed()
+                await self._world.wait_until(is_over)
             nursery.cancel_scope.cancel()
 
     def _kinds(self) -> Iterator[tuple[float, Callable[[], Awaitable[None]]]]:

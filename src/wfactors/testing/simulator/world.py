@@ -103,7 +103,8 @@ class World:
         self.links: list[Link] = []
         self.callers: dict[trio.lowlevel.Task, Link] = {}
         self.in_flight = 0
-        self._changed = trio.Event()
+        self._awaited: Callable[[], bool] = lambda: False
+        self._is_so = trio.Event()
         self.is_stormy = True
         self.store_ahead = 0.0
         self.lease_seconds = random.choice((1.5, 3.0))
@@ -152,13 +153,15 @@ class World:
         self.change()
 
     def change(self) -> None:
-        """Let whoever waits for the end look again."""
-        self._changed.set()
+        """The store has changed, or something has arrived: what is waited for may be so."""
+        if self._awaited():
+            self._is_so.set()
 
-    async def wait_changed(self) -> None:
-        """Wait until the store has changed, or something has arrived."""
-        self._changed = trio.Event()
-        await self._changed.wait()
+    async def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so; one task at a time. It is looked at where it changes: no task runs in vain."""
+        while not is_so():
+            self._awaited, self._is_so = is_so, trio.Event()
+            await self._is_so.wait()
 
     # --- What is seen ---
 
