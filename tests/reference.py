@@ -21,7 +21,10 @@ __all__ = ["FOLDER", "PAGES", "pages"]
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 PAGES = {
-    "engine": ("Engines, clients and stores", ("actors", "client", "stores", "model.limits", "model.status")),
+    "engine": (
+        "Engines, clients and stores",
+        ("actors", "client", "stores", "telemetry", "model.limits", "model.status"),
+    ),
     "workflows": ("In a workflow", ("workflow", "registry", "kernel")),
     "activities": ("Activities", ("activity", "model.options", "model.failures")),
     "payloads": ("Payloads", ("convert",)),

@@ -36,6 +36,7 @@ from wfactors.workflow import (
     Nursery,
     Semaphore,
     SignalChannel,
+    Span,
     StrictFIFOLock,
     TaskStatus,
     WorkflowInfo,
@@ -67,6 +68,7 @@ from wfactors.workflow import (
     sleep,
     sleep_forever,
     sleep_until,
+    span,
     start_child,
     update,
     uuid4,
@@ -132,6 +134,7 @@ if TYPE_CHECKING:
     from wfactors.client import Client, ClientStatistics, Description, Handle
     from wfactors.stores.memory import MemoryStore
     from wfactors.stores.sqlite import SqliteStore
+    from wfactors.telemetry import Telemetry
 
 __all__ = [
     "TASK_STATUS_IGNORED",
@@ -187,6 +190,7 @@ __all__ = [
     "Semaphore",
     "SideEffectError",
     "SignalChannel",
+    "Span",
     "SqliteStore",
     "Status",
     "StoreCorrupt",
@@ -197,6 +201,7 @@ __all__ = [
     "StrictFIFOLock",
     "SystemClock",
     "TaskStatus",
+    "Telemetry",
     "TooSlowError",
     "TrioClock",
     "UnknownActivity",
@@ -252,6 +257,7 @@ __all__ = [
     "sleep",
     "sleep_forever",
     "sleep_until",
+    "span",
     "start_child",
     "tune_process",
     "update",
@@ -269,6 +275,7 @@ _LATER = {
     "wfactors.client": ("Client", "ClientStatistics", "Description", "Handle"),
     "wfactors.stores.memory": ("MemoryStore",),
     "wfactors.stores.sqlite": ("SqliteStore",),
+    "wfactors.telemetry": ("Telemetry",),
 }
 _HOMES = {name: home for home, names in _LATER.items() for name in names}
 

@@ -94,7 +94,12 @@ def test_contents_make_a_difference():
         ({"a": (1, Payload(b"[]"))}, {"a": [1, "[]"]}),
         (
             Message("m", "0:a", "i", Signal("s", NULL)),
-            {"id": "m", "partition": "0:a", "instance": "i", "body": {"name": "s", "payload": "null", "sender": None}},
+            {
+                "id": "m",
+                "partition": "0:a",
+                "instance": "i",
+                "body": {"name": "s", "payload": "null", "sender": None, "context": {}},
+            },
         ),
     ],
 )

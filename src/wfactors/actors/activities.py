@@ -25,7 +25,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, copy_context
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import trio
@@ -37,13 +37,16 @@ from wfactors.actors.claims import Claims
 from wfactors.actors.clock import Clock
 from wfactors.actors.heartbeats import Heartbeats
 from wfactors.actors.reports import Reports
-from wfactors.actors.verdict import Ending, Retrial, Stop, verdict
+from wfactors.actors.verdict import Ending, Failed, Retrial, Stop, verdict
 from wfactors.convert import DataPort
 from wfactors.model.limits import Limits
 from wfactors.model.messages import ActivityOutcome, Message
 from wfactors.model.records import TaskKey, TaskRow
 from wfactors.registry import Registry
 from wfactors.stores.base import Store, TaskReport
+
+if TYPE_CHECKING:
+    from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Activities", "ActivitiesStatistics", "Owner"]
 
@@ -115,6 +118,7 @@ class Activities:
         limits: ``activities``, ``threads`` and ``concurrency`` of it.
         owner_of: The partition of this name if this node owns it now, else None.
         hold: Kept while threads work.
+        reporter: Told of each attempt.
         draw: A random number in [0, 1) for the jitter of retries.
     """
 
@@ -130,6 +134,7 @@ class Activities:
         limits: Limits,
         owner_of: Callable[[str], Owner | None],
         hold: Hold | None = None,
+        reporter: Reporter | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
@@ -141,6 +146,7 @@ class Activities:
         self._queues = frozenset(queues)
         self._owner_of = owner_of
         self._hold = hold
+        self._reporter = reporter
         self._draw = draw
         needs_thread = {name: not call.is_async for name, call in calls.items()}
         self._capacity = Capacity(limits.activities, limits.threads, needs_thread, limits.concurrency)
@@ -363,6 +369,7 @@ class Activities:
 
     async def _attempt(self, attempt: Attempt) -> None:
         ending: Ending | None = None
+        report = None if self._reporter is None else self._reporter.attempt(attempt.task, self._clock.now())
         try:
             ending = await attempt.run()
         finally:
@@ -374,16 +381,18 @@ class Activities:
                 self._threads_abandoned += 1
             # First the place, then the news: what its owner does next may want it.
             self._give_back(attempt.task.activity, is_thread_alive=attempt.is_given_up)
-            if ending is not None:
-                self._conclude(attempt, ending)
+            outcome = "dropped" if ending is None else self._conclude(attempt, ending)
+            self._counts[outcome] += 1
+            if report is not None:
+                report.end(outcome, ending.failure if isinstance(ending, Failed) else None, self._clock.now())
 
-    def _conclude(self, attempt: Attempt, ending: Ending) -> None:
+    def _conclude(self, attempt: Attempt, ending: Ending) -> str:
+        """Say how the attempt ended to whom it concerns; returns in which of the counts."""
         task = attempt.task
         decision = verdict(task, ending, attempt.stop, self._clock.now(), self._draw())
         if decision is None:
-            self._counts["dropped"] += 1
-        elif isinstance(decision, Retrial):
-            self._counts["retried"] += 1
+            return "dropped"
+        if isinstance(decision, Retrial):
             self._reports.add(
                 TaskReport(
                     task.key,
@@ -394,10 +403,9 @@ class Activities:
                     details=attempt.details,
                 )
             )
-        else:
-            kind = "cancelled" if decision.is_cancelled else "returned" if decision.failure is None else "failed"
-            self._counts[kind] += 1
-            self._deliver(task, decision)
+            return "retried"
+        self._deliver(task, decision)
+        return "cancelled" if decision.is_cancelled else "returned" if decision.failure is None else "failed"
 
     def _deliver(self, task: TaskRow, outcome: ActivityOutcome) -> None:
         owner = self._owner_of(task.partition)

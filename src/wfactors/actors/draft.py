@@ -21,6 +21,7 @@ class SealedBatch:
 
     batch: Batch
     actions: Sequence[Action]
+    turns: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -77,8 +78,8 @@ class Draft:
             or self.replies
         )
 
-    def seal(self, partition: str, epoch: int, sequence: int) -> SealedBatch:
-        """The batch as values that nobody changes any more."""
+    def seal(self, partition: str, epoch: int, sequence: int, turns: int = 0) -> SealedBatch:
+        """The batch of ``turns`` turns as values that nobody changes any more."""
         batch = Batch(
             partition=partition,
             epoch=epoch,
@@ -92,4 +93,4 @@ class Draft:
             messages_removed=self.messages_removed,
             replies=self.replies,
         )
-        return SealedBatch(batch, self.actions)
+        return SealedBatch(batch, self.actions, turns)

@@ -195,7 +195,9 @@ class Effects:
     # --- Signals and cancels to others ---
 
     def _send_signal(self, instance: Instance, decision: SignalSent) -> None:
-        self._request(instance, decision.call, decision.id, signal=Signal(decision.name, decision.payload))
+        context = {} if instance.trace is None else instance.trace.carrier(decision.call)
+        signal = Signal(decision.name, decision.payload, context=context)
+        self._request(instance, decision.call, decision.id, signal=signal)
 
     def _send_cancel(self, instance: Instance, decision: CancelSent) -> None:
         self._request(instance, decision.call, decision.id, cancel=Cancel(decision.reason))

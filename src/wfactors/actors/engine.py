@@ -14,11 +14,13 @@ import trio
 
 from wfactors.actors.attempt import Hold
 from wfactors.actors.clock import Clock, SystemClock
+from wfactors.actors.gauges import Gauges
 from wfactors.actors.node import Node, NodeSettings
 from wfactors.actors.partition import PartitionStatistics
 from wfactors.actors.replay_check import ReplayCheck, ReplayCheckStatistics, share_of
 from wfactors.actors.watchdog import Watchdog
 from wfactors.client import Client, ClientStatistics
+from wfactors.client.client import Carry
 from wfactors.convert import Codec, Converter, DataPort
 from wfactors.errors import StoreUnavailable
 from wfactors.model.ids import checked_partitions, validated_queue
@@ -28,6 +30,7 @@ from wfactors.registry import Registry
 from wfactors.stores.base import Store
 from wfactors.stores.memory import MemoryStore
 from wfactors.stores.url import open_store_from_url
+from wfactors.telemetry.settings import Telemetry, carry_of, reporter_of
 from wfactors.workflow import Application
 
 __all__ = ["Engine", "EngineStatistics", "open_client", "open_engine"]
@@ -50,6 +53,7 @@ class EngineStatistics(ClientStatistics):
         activities: Of the actor that runs activities; None while the node is joining.
         degraded_because: The store's words while commits do not get through; None while all is well.
         replay_check: Of the replay check; None if there is none.
+        lease_seconds_left: How long the lease lasts if it is not renewed; None if there is none.
     """
 
     node: str
@@ -57,15 +61,22 @@ class EngineStatistics(ClientStatistics):
     activities: Any
     degraded_because: str | None
     replay_check: ReplayCheckStatistics | None = None
+    lease_seconds_left: float | None = None
 
 
 class Engine(Client):
     """A running engine, and a client of its store. Made by ``open_engine``."""
 
-    def __init__(
-        self, store: Store, data: DataPort, node: Node, clock: Clock, queues: Sequence[str], partitions: int
-    ) -> None:
-        super().__init__(store, data, now=clock.now, router=node, partitions=partitions, default_queue=queues[0])
+    def __init__(self, store: Store, data: DataPort, node: Node, settings: NodeSettings, carry: Carry | None) -> None:
+        super().__init__(
+            store,
+            data,
+            now=settings.clock.now,
+            router=node,
+            partitions=settings.partitions,
+            default_queue=settings.queues[0],
+            carry=carry,
+        )
         self._node = node
         self.replay_check = node.replay_check
 
@@ -86,6 +97,7 @@ class Engine(Client):
                 (why for partition in partitions if (why := partition.journal.degraded_because) is not None), None
             ),
             replay_check=None if self.replay_check is None else self.replay_check.statistics(),
+            lease_seconds_left=self._node.lease_seconds_left,
             **attrs.asdict(super().statistics()),
         )
 
@@ -109,6 +121,7 @@ async def open_engine(
     code_version: str = "",
     hold: Hold | None = None,
     replay_check: str | float | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Engine]:
     """Run workflows and activities inside the block.
 
@@ -132,6 +145,7 @@ async def open_engine(
         replay_check: A share from 0 to 1 of the runs that end is replayed to see whether their code still makes the
             recorded decisions; what differs is logged and counted in ``statistics()`` and harms nobody. ``"always"``,
             for tests, replays every instance after each commit and lets its next turn run on a replayed run.
+        telemetry: Where to report spans and metrics to; nowhere if left out.
 
     Raises:
         StoreUnavailable, StoreVersionError, StoreCorrupt: The store cannot be opened.
@@ -148,6 +162,7 @@ async def open_engine(
     grace_seconds = 0.0 if not grace else seconds(grace, "grace") or math.inf
     retention_seconds = seconds(retention, "retention")
     checked_share = share_of(replay_check)
+    reporter = reporter_of(telemetry)
     data = DataPort(converter, codecs, limits.payload_bytes, retired_codecs)
     opened = open_store_from_url(store) if isinstance(store, str) else store
     lease_seconds = seconds(lease, "lease") or (math.inf if isinstance(opened, MemoryStore) else LEASE_SECONDS)
@@ -157,7 +172,9 @@ async def open_engine(
     settings = NodeSettings(
         store=opened,
         clock=clock,
-        application=Application(registry=Registry(register), data=data),
+        application=Application(
+            registry=Registry(register), data=data, is_traced=reporter is not None and reporter.is_tracing
+        ),
         limits=limits,
         queues=queues,
         partitions=checked_partitions(partitions),
@@ -166,15 +183,18 @@ async def open_engine(
         code_version=code_version,
         hold=hold,
         replay_check=None if checked_share is None else ReplayCheck(checked_share),
+        reporter=reporter,
     )
     node = Node(settings, watchdog)
-    engine = Engine(opened, data, node, clock, queues, partitions)
+    engine = Engine(opened, data, node, settings, carry_of(telemetry))
     with _unwrapping() as body:
         async with opened.open(), trio.open_nursery() as nursery:
             with watchdog.watching():
                 await nursery.start(_run_shielded, node)
                 if node.replay_check is not None:
                     nursery.start_soon(node.replay_check.run)
+                if reporter is not None:
+                    await nursery.start(Gauges(engine.statistics, opened, clock).run, reporter)
                 if retention_seconds is not None:
                     nursery.start_soon(_remove_expired, opened, clock, retention_seconds)
                 try:
@@ -196,6 +216,7 @@ async def open_client(
     retired_codecs: Sequence[Codec] = (),
     payload_bytes: int = Limits().payload_bytes,
     partitions: int = 1,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Client]:
     """A client of a store inside the block, without an engine: what it starts runs on the engines of the store.
 
@@ -203,10 +224,12 @@ async def open_client(
     raises the same errors.
     """
     opened = open_store_from_url(store) if isinstance(store, str) else store
+    carry = carry_of(telemetry)
     with _unwrapping() as body:
         async with opened.open():
             with body():
-                yield Client(opened, DataPort(converter, codecs, payload_bytes, retired_codecs), partitions=partitions)
+                data = DataPort(converter, codecs, payload_bytes, retired_codecs)
+                yield Client(opened, data, partitions=partitions, carry=carry)
 
 
 async def _run_shielded(node: Node, *, task_status: trio.TaskStatus[None]) -> None:

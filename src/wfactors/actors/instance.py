@@ -11,9 +11,11 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from wfactors.actors.ledger import Ledger
 from wfactors.actors.mail import Mail
+from wfactors.actors.tracing import RunTrace
 from wfactors.kernel.run import Run
 from wfactors.model.events import (
     CarriedSignal,
@@ -30,6 +32,9 @@ from wfactors.model.failures import Failure
 from wfactors.model.records import Append, HeaderRow
 from wfactors.model.status import Status
 from wfactors.model.wire import encode_run_of_events, join_events
+
+if TYPE_CHECKING:
+    from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Instance", "State"]
 
@@ -61,12 +66,14 @@ class Instance:
         deadlines: A heap of (schedule-to-close deadline, call) of activities; those that have ended are dropped late.
         overdue: What to record of calls that were withdrawn because their time was over.
         weight: The bytes of history that the partition counts for it.
+        trace: The spans of the run; None if nobody wants them.
         pins: Batches that hold something of this instance and are not durable yet; while there are any, it stays.
     """
 
     __slots__ = (
         "_chunks",
         "_first_unsaved",
+        "_reporter",
         "_unsaved_count",
         "attributes",
         "carried",
@@ -92,14 +99,16 @@ class Instance:
         "state",
         "status",
         "time",
+        "trace",
         "update_waiters",
         "wake_at",
         "warned",
         "weight",
     )
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, reporter: Reporter | None = None) -> None:
         self.key = key
+        self._reporter = reporter
         self.state = State.LOADING
         self.mail: deque[Mail] = deque()
         self.update_waiters: dict[str, Callable[[object], None]] = {}
@@ -134,12 +143,17 @@ class Instance:
         self.attributes = header.attributes
         self.context = header.context
         self.carried = carried
-        self.ledger = Ledger(header.instance, header.run)
+        self.begin_ledger()
         self._chunks: list[bytes] = []
         self._first_unsaved = header.events
         self._unsaved_count = 0
         self.deadlines: list[tuple[float, int]] = []
         self.overdue: dict[int, Failure] = {}
+
+    def begin_ledger(self) -> None:
+        """Know nothing of what the run has begun, before its history is read."""
+        self.ledger = Ledger(self.header.instance, self.header.run)
+        self.trace = None if self._reporter is None else RunTrace(self.header, self._reporter)
 
     @property
     def next_deadline(self) -> float:
@@ -180,6 +194,8 @@ class Instance:
         self.events += count
         self._unsaved_count += count
         self.ledger.note(events)
+        if self.trace is not None:
+            self.trace.note(events, None if self.run is None else self.run.calls.spans)
 
     def close(self, event: RunCompleted | RunFailed | RunCancelled | RunContinued | RunTerminated) -> None:
         """Set the outcome that the final event tells."""

@@ -15,7 +15,6 @@ import attrs
 import trio
 
 from wfactors.actors.deadlines import failure_of
-from wfactors.actors.instance import Instance
 from wfactors.actors.mail import Mail
 from wfactors.actors.parking import EngineFault
 from wfactors.actors.verdict import SCHEDULE_TO_CLOSE
@@ -106,7 +105,7 @@ class Intake:
             partition.errands.add(partial(self._forward, mail, mail.content))
         elif isinstance(mail.content, StartChild) and key not in partition.residents:
             # The loader creates it; what follows in the inbox waits behind it.
-            instance = partition.residents[key] = Instance(key)
+            instance = partition.new_resident(key)
             instance.mail.append(mail)
             partition.loader.request(instance)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -16,6 +17,9 @@ from wfactors.actors.draft import SealedBatch
 from wfactors.errors import StoreUnavailable
 from wfactors.pace import Pace
 from wfactors.stores.base import Store
+
+if TYPE_CHECKING:
+    from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Journal", "JournalStatistics"]
 
@@ -41,10 +45,12 @@ class Journal:
     Args:
         store: Where to.
         on_idle: Called, synchronously, whenever a batch is done and the next may come.
+        reporter: Told of each commit.
     """
 
-    def __init__(self, store: Store, on_idle: Callable[[], None]) -> None:
+    def __init__(self, store: Store, on_idle: Callable[[], None], reporter: Reporter | None = None) -> None:
         self._store = store
+        self._reporter = reporter
         self._on_idle = on_idle
         self._next: SealedBatch | None = None
         self._arrived = trio.Event()
@@ -112,13 +118,17 @@ class Journal:
                 await trio.sleep(delay)
                 delay = min(delay * 2, _RETRY_SECONDS_MAX)
                 continue
-            self._seconds += trio.current_time() - started
             break
+        seconds = trio.current_time() - started
+        events = sum(append.count for append in sealed.batch.appends)
         if self._degraded_because is not None:
             _log.warning("partition %s: commits get through again", sealed.batch.partition)
             self._degraded_because = None
         self._commits += 1
-        self._events += sum(append.count for append in sealed.batch.appends)
+        self._events += events
+        self._seconds += seconds
+        if self._reporter is not None:
+            self._reporter.committed(seconds, events, sealed.turns)
 
     def statistics(self) -> JournalStatistics:
         """Figures since the partition was taken over."""

@@ -12,7 +12,6 @@ import trio
 
 from wfactors.actors.author_code import AuthorCode
 from wfactors.actors.instance import Instance, State
-from wfactors.actors.ledger import Ledger
 from wfactors.actors.mail import Mail, Start, is_terminating
 from wfactors.actors.parking import EngineFault
 from wfactors.actors.watchdog import TurnInterrupted
@@ -216,6 +215,8 @@ class Loader:
             instance.ledger.note(events)
             for fact, decisions in turns_of(events):
                 self._author_code.call(header.id, partial(run.feed, fact, decisions))
+                if instance.trace is not None:
+                    instance.trace.recall([fact, *decisions], run.calls.spans)
                 instance.time = max(instance.time, fact.time)
                 await pace.keep()
         if run.events != header.events:
@@ -241,11 +242,13 @@ class Loader:
     async def _read_ledger(self, instance: Instance) -> None:
         """Learn what the run has begun, as far as its history can be read, without running its code."""
         header = instance.header
-        instance.ledger = Ledger(header.instance, header.run)
+        instance.begin_ledger()
         try:
             for append in await self._partition.store.history(header.instance, header.run):
                 events = decode_events(append.data, f"history of {header.id!r} from event {append.first}")
                 instance.ledger.note(events)
+                if instance.trace is not None:
+                    instance.trace.recall(events, None)
                 # Whoever ends it now must not be earlier than what has happened.
                 instance.time = max(instance.time, *(getattr(event, "time", 0.0) for event in events))
         except StoreCorrupt as error:

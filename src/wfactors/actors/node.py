@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
@@ -32,6 +32,9 @@ from wfactors.model.records import Lease, NodeRow
 from wfactors.stores.base import Store
 from wfactors.stores.changes import NODES_TOPIC
 from wfactors.workflow import Application
+
+if TYPE_CHECKING:
+    from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Node", "NodeSettings"]
 
@@ -53,6 +56,7 @@ class NodeSettings:
         lease_seconds: How long the others wait before they take a silent node for dead; ``math.inf`` for no lease.
         code_version: Of the application, shown beside the node.
         replay_check: Replays what was committed; None for not.
+        reporter: Told of spans and metrics; None for not.
     """
 
     store: Store
@@ -66,6 +70,7 @@ class NodeSettings:
     code_version: str
     hold: Hold | None
     replay_check: ReplayCheck | None = None
+    reporter: Reporter | None = None
 
 
 class Node:
@@ -95,6 +100,11 @@ class Node:
     def partitions(self) -> Sequence[Partition]:
         """Those owned now."""
         return list(self._owned.values())
+
+    @property
+    def lease_seconds_left(self) -> float | None:
+        """How long the lease lasts if it is not renewed; None if there is none."""
+        return None if self._valid_until == math.inf else self._valid_until - trio.current_time()
 
     @property
     def activities(self) -> Activities | None:
@@ -171,6 +181,7 @@ class Node:
             limits=settings.limits,
             owner_of=self.owner,
             hold=settings.hold,
+            reporter=settings.reporter,
         )
 
     # --- The lease ---
@@ -261,6 +272,7 @@ class Node:
             node=self.name,
             partitions_per_queue=settings.partitions,
             replay_check=settings.replay_check,
+            reporter=settings.reporter,
             condemned=condemned,
         )
         partition = Partition(context, lease)

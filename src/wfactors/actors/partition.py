@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
@@ -41,6 +41,9 @@ from wfactors.pace import Pace
 from wfactors.stores.base import Store
 from wfactors.workflow import Application
 
+if TYPE_CHECKING:
+    from wfactors.telemetry.reporter import Reporter
+
 __all__ = ["Partition", "PartitionContext", "PartitionStatistics"]
 
 T = TypeVar("T")
@@ -54,6 +57,7 @@ class PartitionContext:
     """What every partition of a node shares, and what outlives this one.
 
     Attributes:
+        reporter: Told of spans and metrics, if anybody wants them.
         condemned: See ``Parking``.
     """
 
@@ -66,6 +70,7 @@ class PartitionContext:
     node: str
     partitions_per_queue: int = 1
     replay_check: ReplayCheck | None = None
+    reporter: Reporter | None = None
     condemned: dict[str, str] = attrs.field(factory=dict[str, str])
 
 
@@ -102,9 +107,10 @@ class Partition:
         self.watchdog = context.watchdog
         self.limits = context.limits
         self.node = context.node
+        self.reporter = context.reporter
         self.draft = Draft()
         self.residents: OrderedDict[str, Instance] = OrderedDict()
-        self.journal = Journal(context.store, self.wake)
+        self.journal = Journal(context.store, self.wake, self.reporter)
         self.effects = Effects(self)
         self.turns = Turns(self)
         self.eviction = Eviction(self)
@@ -206,7 +212,7 @@ class Partition:
         """Put mail into an instance's mailbox, loading the instance if it is not resident."""
         instance = self.residents.get(key)
         if instance is None:
-            instance = self.residents[key] = Instance(key)
+            instance = self.new_resident(key)
             self.loader.request(instance)
         self.deliver(instance, mail)
 
@@ -286,6 +292,8 @@ class Partition:
         if append is not None:
             self.draft.appends.append(append)
         self.draft.headers.append(instance.snapshot())
+        if instance.trace is not None:
+            self.draft.actions += instance.trace.reports()
 
     def reload_for_query(self, instance: Instance, mail: Mail) -> None:
         """A closed instance is asked something: replay it."""
@@ -396,7 +404,6 @@ class Partition:
             await pace.keep()
         self._store_loose_mail()
         draft, self.draft = self.draft, Draft()
-        self._turns_unsealed = 0
         ours = [task for task in draft.tasks.values() if task.node == self.node]
         actions: list[Action] = []
         actions.extend(_in_parts(self.activities.settle, draft.tasks_removed))
@@ -405,7 +412,8 @@ class Partition:
         actions.extend(draft.actions)
         actions.extend(_in_parts(self._unpin, dirty))
         draft.actions = actions
-        sealed = draft.seal(self.name, self._epoch, self._sequence + 1)
+        sealed = draft.seal(self.name, self._epoch, self._sequence + 1, self._turns_unsealed)
+        self._turns_unsealed = 0
         if not sealed.is_empty:
             self._sequence += 1
         self.journal.write(sealed)
@@ -432,8 +440,13 @@ class Partition:
 
     # --- Figures ---
 
+    def new_resident(self, key: str) -> Instance:
+        """An actor for an instance of which nothing is known here yet."""
+        instance = self.residents[key] = Instance(key, self.reporter)
+        return instance
+
     def _resident(self, header: HeaderRow) -> Instance:
-        instance = self.residents[header.instance] = Instance(header.instance)
+        instance = self.new_resident(header.instance)
         instance.adopt(header)
         instance.state = State.READY
         return instance

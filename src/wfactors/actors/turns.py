@@ -385,8 +385,12 @@ class Turns:
         """Feed one fact; False if the instance had to be parked instead."""
         assert instance.run is not None
         partition = self._partition
+        if instance.trace is not None:
+            instance.trace.begin_turn(mail)
         try:
             decisions: list[Decision] = self._author_code.call(instance.header.id, partial(instance.feed, fact))
+            if instance.trace is not None:
+                instance.trace.end_turn()
             if len(decisions) > _DECISIONS_AT_ONCE:
                 self._unfinished = self._carry_out(instance, fact, decisions)
                 partition.touch(instance)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Required, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
+from typing import Any, Required, TypeAlias, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 import attrs
 
@@ -33,10 +33,14 @@ from wfactors.model.status import OnConflict, Reuse, Status
 from wfactors.registry import Workflow
 from wfactors.stores.base import Store
 
-__all__ = ["Client"]
+__all__ = ["Carry", "Client"]
+
+Carry: TypeAlias = Callable[[Mapping[str, str]], dict[str, str]]
+"""Adds to a context in which span it is sent."""
 
 _log = logging.getLogger("wfactors.client")
 _PAGE = 200
+_NO_CONTEXT: Mapping[str, str] = {}
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
@@ -69,6 +73,7 @@ class Client:
         router: The partitions owned in this process.
         partitions: Partitions of a queue.
         default_queue: For workflows that name none.
+        carry: Adds to what is sent along in which span it is sent; nothing is added without.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Client:
         router: Router | None = None,
         partitions: int = 1,
         default_queue: str = "default",
+        carry: Carry | None = None,
     ) -> None:
         self.store = store
         self.data = data
@@ -87,6 +93,7 @@ class Client:
         self._now = now
         self._partitions = checked_partitions(partitions)
         self._default_queue = default_queue
+        self._carry = carry
 
     # --- Starting ---
 
@@ -171,7 +178,7 @@ class Client:
         request, result_type, raises = self._request(
             workflow, args, {}, id, queue, OnConflict.USE_EXISTING, Reuse(reuse), None, attributes, context
         )
-        body = Signal(signal, self.payload(value, Any, f"signal {signal!r}"))
+        body = Signal(signal, self.payload(value, Any, f"signal {signal!r}"), context=self.carried())
         message = Message(new_message_id(), request.header.partition, request.header.instance, body)
         return await self._start(attrs.evolve(request, signal=message), result_type, raises)
 
@@ -236,7 +243,7 @@ class Client:
             wake_at=0.0 if wait is None else now + wait,
             start=payload,
             attributes=None if attributes is None else Payload(self.data.attributes_to_payload(attributes)),
-            context=_checked_context(context or {}),
+            context=self.carried(_checked_context(context or {})),
         )
         result_type = Any if signature is None else signature.return_type
         return CreateRequest(header, on_conflict, reuse), result_type, raises
@@ -380,6 +387,10 @@ class Client:
         return self.requests.statistics()
 
     # --- For handles ---
+
+    def carried(self, context: Mapping[str, str] = _NO_CONTEXT) -> dict[str, str]:
+        """What goes along with a start, a signal or an update."""
+        return dict(context) if self._carry is None else self._carry(context)
 
     def payload(self, value: object, type: Any, what: str) -> Payload:
         """Convert a value of the user's."""

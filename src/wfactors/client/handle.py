@@ -19,7 +19,7 @@ from wfactors.errors import (
 from wfactors.model.events import Event
 from wfactors.model.failures import Failure
 from wfactors.model.ids import validated_text
-from wfactors.model.messages import Cancel, Resume, Signal, Terminate
+from wfactors.model.messages import Cancel, Resume, Signal, Terminate, Update
 from wfactors.model.payloads import NULL
 from wfactors.model.records import HeaderRow, InstanceFilter, TaskRow
 from wfactors.model.status import Status
@@ -169,7 +169,8 @@ class Handle(Generic[R]):
             ConversionError: ``value`` cannot be stored.
         """
         payload = self._client.payload(value, type, f"signal {name!r}")
-        await self._client.requests.tell(await self._open(), Signal(_checked_name(name, "signal"), payload))
+        body = Signal(_checked_name(name, "signal"), payload, context=self._client.carried())
+        await self._client.requests.tell(await self._open(), body)
 
     async def query(self, name: str, *args: object, result_type: Any = Any) -> Any:
         """Ask a ``@wf.query`` of the workflow, open or closed; raises QueryError."""
@@ -188,7 +189,8 @@ class Handle(Generic[R]):
         """
         payload = self._client.payload(list(args), Any, f"the arguments of update {name!r}")
         header = await self._open()
-        result, failure = await self._client.requests.update(header, _checked_name(name, "update"), payload)
+        body = Update(_checked_name(name, "update"), payload, self._client.carried())
+        result, failure = await self._client.requests.update(header, body)
         if failure is not None and failure.type == _CLOSED:
             # The run ended while the update was under way.
             raise WorkflowClosed(self.id, (await self._read()).status.value)

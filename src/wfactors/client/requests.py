@@ -167,13 +167,13 @@ class Requests:
         assert isinstance(answer, Payload)
         return answer
 
-    async def update(self, header: HeaderRow, name: str, input: Payload) -> tuple[Payload, Failure | None]:
+    async def update(self, header: HeaderRow, update: Update) -> tuple[Payload, Failure | None]:
         """Run an update; its result, or its failure. Raises UpdateRejected or WorkflowClosed."""
         id = new_message_id()
         with self._counted():
-            answer: Any = await self._ask_local(header, Update(name, input), id)
+            answer: Any = await self._ask_local(header, update, id)
             if isinstance(answer, LeaseLost):
-                return await self._update_remote(header, Update(name, input), id)
+                return await self._update_remote(header, update, id)
         if isinstance(answer, Exception):
             raise _with_id(answer, header)
         return answer.result, answer.failure

@@ -39,6 +39,7 @@ from wfactors.model.status import OnCancel, ParentClose
 
 if TYPE_CHECKING:
     from wfactors.kernel.replay import Recorder
+    from wfactors.kernel.spans import Spans
     from wfactors.kernel.task import Task
     from wfactors.model.failures import Failure
     from wfactors.model.payloads import Payload
@@ -118,14 +119,16 @@ class Calls:
         recorder: Where the decisions go.
         pending: The calls without an outcome, by number.
         context: What is passed on to activities and children.
+        spans: The spans of the author's; None while there was none.
     """
 
-    __slots__ = ("_abandoned", "_contexts", "_first", "_next", "_options", "context", "pending", "recorder")
+    __slots__ = ("_abandoned", "_contexts", "_first", "_next", "_options", "context", "pending", "recorder", "spans")
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.pending: dict[int, PendingCall] = {}
         self.context: Mapping[str, str] = _NO_CONTEXT
+        self.spans: Spans | None = None
         self._next = 0
         # The first call of the current turn, and the contexts of those made before the context was last changed in it.
         self._first = 0
@@ -150,6 +153,8 @@ class Calls:
         """
         number = self._next
         self._next = number + 1
+        if self.spans is not None:
+            self.spans.note_call(number)
         recorder = self.recorder
         recorded = recorder.next
         if type(recorded) is ActivityScheduled and recorded.call == number and recorded.activity == name:
@@ -233,6 +238,8 @@ class Calls:
     def _take_number(self) -> int:
         number = self._next
         self._next = number + 1
+        if self.spans is not None:
+            self.spans.note_call(number)
         return number
 
     def _request(self, number: int, what: str, task: Task) -> RequestCall:
@@ -291,6 +298,8 @@ class Calls:
         self._first = self._next
         if self._contexts:
             self._contexts.clear()
+        if self.spans is not None:
+            self.spans.begin()
 
     def _refuse(self, fact: Any, call: PendingCall | None) -> None:
         if call is None and fact.call in self._abandoned:

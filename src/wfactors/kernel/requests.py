@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from wfactors.errors import Cancelled, QueryError, UpdateRejected, WorkflowClosed, WorkflowMisuseError
 from wfactors.kernel.ending import ContinueAsNew
+from wfactors.kernel.spans import in_update
 from wfactors.model.events import UpdateCompleted, UpdateReceived
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ class Requests:
         def done(value: Any, error: BaseException | None) -> None:
             self._done(fact.update, value, error)
 
+        name = f"update {fact.name}"
         run.scheduler.spawn_handler(
-            handler.run, fact.input, done=done, name=f"update {fact.name}", context=run.variables.copy()
+            handler.run, fact.input, done=done, name=name, context=in_update(run, fact.update, name)
         )
 
     def _done(self, update: str, value: Any, error: BaseException | None) -> None:

@@ -145,9 +145,8 @@ class Run:
         _APPLY[type(fact)](self, fact)
         if self.final is None:
             scheduler.run()
-            changes = scheduler.take_timer_changes()
-            if changes:
-                self._record_timers(changes)
+            if scheduler.timers.is_changed:
+                self._record_timers()
             if scheduler.main_outcome.finished:
                 self._finish()
         if recorded is not None:
@@ -158,14 +157,17 @@ class Run:
         self.events += 1 + len(decisions)
         return decisions
 
-    def _record_timers(self, changes: Sequence[tuple[int, float | None]]) -> None:
-        issue = self.recorder.issue
-        for timer, at in changes:
+    def _record_timers(self) -> None:
+        issue, spans = self.recorder.issue, self.calls.spans
+        moved = () if spans is None else self.scheduler.timers.moved
+        for timer, at in self.scheduler.take_timer_changes():
             if at is None:
                 issue(TimerCancelled(timer))
             else:
                 self._timers = timer + 1
                 issue(TimerSet(timer, at))
+        if spans is not None:
+            spans.note_timers(moved)
 
     @property
     def is_replaying(self) -> bool:

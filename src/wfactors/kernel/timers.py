@@ -56,6 +56,11 @@ class Timers:
         """Whether a deadline was set or taken back since ``take_changes`` was called last."""
         return bool(self._changed)
 
+    @property
+    def moved(self) -> list[CancelScope]:
+        """The scopes whose deadlines may have changed since ``take_changes`` was called last."""
+        return list(self._changed)
+
     def arm(self, scope: CancelScope, at: float) -> None:
         """Set the only deadline of ``scope``, in place of the one it had."""
         if scope._serial:

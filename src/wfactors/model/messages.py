@@ -47,11 +47,12 @@ class Sender:
 
 @attrs.frozen
 class Signal:
-    """A signal, from a client or from a workflow that waits for the answer."""
+    """A signal, from a client or from a workflow that waits for the answer; ``context`` says where it was sent."""
 
     name: str
     payload: Payload
     sender: Sender | None = None
+    context: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -85,10 +86,11 @@ class Query:
 
 @attrs.frozen
 class Update:
-    """The message's id names the update; its outcome is answered by a reply row of that name."""
+    """The message's id names the update; its outcome is answered by a reply row of that name. ``context`` as above."""
 
     name: str
     input: Payload
+    context: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen

@@ -33,6 +33,7 @@ from wfactors.workflow.inside import Application
 from wfactors.workflow.opening import open_run
 from wfactors.workflow.requests import Update, query, update
 from wfactors.workflow.signals import SignalChannel, signals
+from wfactors.workflow.spans import Span, span
 from wfactors.workflow.values import (
     WorkflowInfo,
     context,
@@ -63,6 +64,7 @@ __all__ = [
     "Semaphore",
     "SignalChannel",
     "SignalStatistics",
+    "Span",
     "StrictFIFOLock",
     "TaskStatus",
     "Update",
@@ -96,6 +98,7 @@ __all__ = [
     "sleep",
     "sleep_forever",
     "sleep_until",
+    "span",
     "start_child",
     "update",
     "uuid4",

@@ -56,11 +56,13 @@ class Application:
         registry: The workflows and activities it knows.
         data: Values to payloads and back.
         activity_options: For what neither a call nor the activity's decorator says.
+        is_traced: Whether the engine reports spans, so that ``wf.logger`` names those.
     """
 
     registry: Registry
     data: DataPort = attrs.field(factory=DataPort)
     activity_options: ActivityOptions = attrs.field(factory=ActivityOptions)
+    is_traced: bool = False
     _resolved: dict[ActivityDefinition, ActivityOptions] = attrs.field(factory=dict, init=False, repr=False)
 
     def options_of(self, activity: Activity[Any, Any]) -> ActivityOptions:

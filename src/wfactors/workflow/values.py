@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from random import Random
@@ -16,10 +15,12 @@ import attrs
 from wfactors.errors import SideEffectError
 from wfactors.kernel.lowlevel import checkpoint_if_cancelled
 from wfactors.kernel.run import ContinueAsNew
-from wfactors.model.events import AttributesSet
+from wfactors.kernel.spans import current_span
+from wfactors.model.events import AttributesSet, RunStarted
 from wfactors.model.failures import Failure
 from wfactors.model.ids import validated_text
 from wfactors.model.payloads import NULL, Payload
+from wfactors.model.spans import Lineage, run_path, span_id
 from wfactors.registry import Activity, Workflow, durable_caller
 from wfactors.workflow.inside import Inside, inside, inside_or_none, signature_of
 
@@ -41,7 +42,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _UUID_BITS = 128
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-(?P<span_id>[0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
 # --- Time, chance, itself --------------------------------------------------------------------------------------------
@@ -152,20 +152,29 @@ class _WorkflowLogger(logging.LoggerAdapter[logging.Logger]):
         if here is not None and here.run.started is not None:
             started = here.run.started
             mine = {"workflow": started.workflow, "workflow_id": started.id, "workflow_run": started.run}
-            kwargs["extra"] = {**mine, **_trace_ids(here.run.calls.context), **(kwargs.get("extra") or {})}
+            kwargs["extra"] = {**mine, **_trace_ids(here, started), **(kwargs.get("extra") or {})}
         return msg, kwargs
 
 
 logger = _WorkflowLogger(logging.getLogger("wfactors.workflow"))
 """A logger for workflows: each line once, replays or not, with ``workflow``, ``workflow_id`` and ``workflow_run``.
 
-And with ``trace_id`` and ``span_id`` if the context has a W3C ``traceparent``, as OpenTelemetry writes it.
+And with ``trace_id`` and ``span_id``: with ``telemetry`` those of the workflow's span, or of the ``wf.span`` that the
+code is in; without, those of the sender if the context has a W3C ``traceparent``, as OpenTelemetry writes it.
 """
 
 
-def _trace_ids(context: Mapping[str, str]) -> dict[str, str]:
-    found = _TRACEPARENT.fullmatch(context.get("traceparent", ""))
-    return {} if found is None else found.groupdict()
+def _trace_ids(here: Inside, started: RunStarted) -> dict[str, str]:
+    if here.app.is_traced:
+        lineage = Lineage.of(started.instance, started.context)
+        span = current_span.get()
+        id = span_id(run_path(started.instance, started.run)) if span is None else span.number
+    else:
+        sent = Lineage.sent(here.run.calls.context)
+        if sent is None or sent.sender is None:
+            return {}
+        lineage, id = sent, sent.sender
+    return {"trace_id": f"{lineage.trace_id:032x}", "span_id": f"{id:016x}"}
 
 
 class _Context(MutableMapping[str, str]):
