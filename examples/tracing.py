@@ -1,75 +1,83 @@
 """Tracing with OpenTelemetry: one trace from the client over the workflow to every attempt of an activity.
 
-The trace's id travels as context: ``inject`` it at the start, ``extract`` it in the activity, and the spans of the
-activities hang under the span of the client that asked, whatever process they run in and however often they were
-restarted. ``wf.logger`` in a workflow carries the ids of the workflow, and is silent during replay.
-
-wfactors itself makes no spans and metrics yet (of workflows, timers, children): that is a layer still to come. What you
-see here is what an application can do by itself, and it will go on to work.
+An engine that is given ``telemetry`` reports a span for the workflow under that of the client which started it, and
+below it one for each call, each attempt, each timer and each child, whatever process they run in and however often they
+were restarted. ``wf.span`` adds spans of the workflow's own. In an activity the span of the attempt is the current one,
+so what your libraries report hangs under it. The ids of spans derive from the workflow, which takes an ``IdGenerator``
+that can be told them: the one line of OpenTelemetry's setup that is special.
 
 Needs the extra ``otel``.
 
 Prints::
 
-    INFO order workflow=checkout id=order-7 run=1: charging 4200
-    INFO order workflow=checkout id=order-7 run=1: paid with receipt-4200
+    INFO checkout: charging 4200
+    INFO checkout: paid with receipt-4200
     spans of one trace:
       POST /orders
-        charge attempt=1 ERROR
-        charge attempt=2 OK
-        ship attempt=1 OK
+        workflow checkout
+          payment
+            activity charge
+              attempt charge: ConnectionError: the bank does not answer
+              attempt charge
+                POST /charges
+          timer
+          child ship
+            workflow ship
+              activity label
+                attempt label
+    attempts of charge: 1 retried, 1 returned
 """
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import trio
-from opentelemetry import propagate, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import wfactors as wf
+from wfactors.telemetry import IdGenerator
 
-exporter = InMemorySpanExporter()  # an OTLP exporter in real life
-provider = TracerProvider()
+exporter = InMemorySpanExporter()  # an OTLP exporter in real life, behind a BatchSpanProcessor
+provider = TracerProvider(id_generator=IdGenerator())
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 tracer = provider.get_tracer("shop")
 
-
-@contextmanager
-def attempt_span() -> Iterator[trace.Span]:
-    """A span for this attempt, under the client's."""
-    info = wf.activity_info()
-    parent = propagate.extract(wf.activity_context())
-    with tracer.start_as_current_span(info.activity, parent) as span:
-        span.set_attributes({"workflow.id": info.workflow_id, "workflow.run": info.run, "attempt": info.attempt})
-        yield span
-        span.set_status(trace.StatusCode.OK)
+reader = InMemoryMetricReader()  # a PeriodicExportingMetricReader in real life
+meters = MeterProvider([reader])
 
 
 @wf.activity(retry=wf.Retry(attempts=2, first=0.01))
 async def charge(cents: int) -> str:
-    with attempt_span():
-        if wf.activity_info().attempt == 1:
-            raise ConnectionError("the bank does not answer")
+    if wf.activity_info().attempt == 1:
+        raise ConnectionError("the bank does not answer")
+    with tracer.start_as_current_span("POST /charges"):  # an instrumented HTTP client would do it by itself
         return f"receipt-{cents}"
 
 
 @wf.activity
-async def ship() -> None:
-    with attempt_span() as span:
-        span.add_event("handed to the carrier")
+def label(receipt: str) -> str:
+    return f"to be sent: {receipt}"
 
 
 @wf.workflow
-async def checkout(cents: int) -> None:
+async def ship(receipt: str) -> str:
+    return await label(receipt)
+
+
+@wf.workflow
+async def checkout(cents: int) -> str:
     wf.logger.info("charging %d", cents)
-    receipt = await charge(cents)
+    with wf.span("payment", {"cents": cents}) as span:
+        receipt = await charge(cents)
+        span.set_attribute("receipt", receipt)
     wf.logger.info("paid with %s", receipt)
-    await ship()
+    await wf.sleep(0.01)
+    return await ship(receipt)
 
 
 def show(spans: Sequence[ReadableSpan], parent: int | None = None, indent: str = "  ") -> None:
@@ -77,29 +85,42 @@ def show(spans: Sequence[ReadableSpan], parent: int | None = None, indent: str =
     for span in sorted(spans, key=lambda span: span.start_time or 0):
         if (span.parent.span_id if span.parent else None) != parent or span.context is None:
             continue
-        attempt = (span.attributes or {}).get("attempt")
-        print(f"{indent}{span.name}" + ("" if attempt is None else f" {attempt=!s} {span.status.status_code.name}"))
+        print(f"{indent}{span.name}" + (f": {span.status.description}" if span.status.description else ""))
         show(spans, span.context.span_id, indent + "  ")
+
+
+def attempts() -> str:
+    """How the attempts of ``charge`` ended, from the metrics."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    points = [
+        point
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "wfactors.activity.attempts"
+        for point in metric.data.data_points
+        if point.attributes and point.attributes["wfactors.activity"] == "charge"
+    ]
+    return ", ".join(sorted(f"{point.value} {point.attributes['wfactors.outcome']}" for point in points))
 
 
 async def main() -> None:
     handler = logging.StreamHandler(sys.stdout)
-    words = "%(levelname)s order workflow=%(workflow)s id=%(workflow_id)s run=%(workflow_run)s: %(message)s"
-    handler.setFormatter(logging.Formatter(words))
+    handler.setFormatter(logging.Formatter("%(levelname)s %(workflow)s: %(message)s"))
+    logged: set[str] = set()
+    handler.addFilter(lambda record: logged.add(record.trace_id) is None)
     log = logging.getLogger("wfactors.workflow")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    async with wf.open_engine("memory://", register=[checkout, charge, ship]) as engine:
+    register = [checkout, ship, charge, label]
+    async with wf.open_engine("memory://", register=register, telemetry=wf.Telemetry(provider, meters)) as engine:
         with tracer.start_as_current_span("POST /orders"):
-            carrier: dict[str, str] = {}
-            propagate.inject(carrier)
-            handle = await engine.start(checkout, 4200, id="order-7", context=carrier)
-        await handle.result()
+            await engine.run(checkout, 4200)
     log.removeHandler(handler)
     spans = exporter.get_finished_spans()
-    assert len({span.context.trace_id for span in spans if span.context}) == 1
+    assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == logged
     print("spans of one trace:")
     show(spans)
+    print("attempts of charge:", attempts())
 
 
 if __name__ == "__main__":

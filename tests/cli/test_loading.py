@@ -9,8 +9,9 @@ import pytest
 
 from tests.cli.cli_kit import SHOP
 from wfactors.cli.exits import Exit, Problem
-from wfactors.cli.loading import load_registered
+from wfactors.cli.loading import load_registered, load_telemetry
 from wfactors.registry import Registry
+from wfactors.telemetry import Telemetry
 
 MORE = """
 class Ledger:
@@ -25,6 +26,10 @@ def fails() -> None:
     return 1 / 0
 
 number = 7
+telemetry = wf.Telemetry()
+
+def make_telemetry() -> wf.Telemetry:
+    return telemetry
 """
 
 
@@ -82,3 +87,30 @@ def test_the_hint_has_the_line(target: str, line: str) -> None:
         load_registered(target)
     number = 1 + next(index for index, text in enumerate(line.splitlines()) if "1 / 0" in text or "there" in text)
     assert caught.value.hint.endswith(f"{target.partition(':')[0]}.py:{number}")
+
+
+@pytest.mark.parametrize("target", ["loaded_shop:telemetry", "loaded_shop.py:make_telemetry"])
+def test_what_it_reports_to(target: str) -> None:
+    """One that is there, or one that a function returns."""
+    assert Telemetry() == load_telemetry(target)
+
+
+def test_nothing_named_is_no_telemetry() -> None:
+    """The default."""
+    assert None is load_telemetry(None)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("loaded_shop", "--telemetry loaded_shop is not written MODULE:ATTRIBUTE"),
+        ("loaded_shop:number", "--telemetry loaded_shop:number is no wf.Telemetry"),
+        ("loaded_shop:missing", "loaded_shop has no missing"),
+        ("loaded_shop:fails", r"loaded_shop:fails\(\) raised ZeroDivisionError"),
+    ],
+)
+def test_what_is_no_telemetry(target: str, words: str) -> None:
+    """A sentence for the person who typed it."""
+    with pytest.raises(Problem, match=f"^{words}") as caught:
+        load_telemetry(target)
+    assert Exit.USAGE == caught.value.code

@@ -28,6 +28,39 @@ def test_the_readiness_line(own: Path) -> None:
     assert "code v7" in next(item["words"] for item in checks if item["subject"] == "node")
 
 
+TELEMETRY = """
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+
+import wfactors as wf
+from wfactors.telemetry import IdGenerator
+
+class Written(SpanExporter):
+    def export(self, spans):
+        with open("spans", "a") as file:
+            file.writelines(f"{span.name}\\n" for span in spans)
+
+provider = TracerProvider(id_generator=IdGenerator())
+provider.add_span_processor(SimpleSpanProcessor(Written()))
+good = wf.Telemetry(provider)
+bad = wf.Telemetry(TracerProvider())
+"""
+
+
+def test_a_node_with_telemetry(own: Path) -> None:
+    """It reports to what a module of the user's has set up; what it cannot use it refuses."""
+    (own / "reporting.py").write_text(TELEMETRY)
+    with node(own, "--telemetry", "reporting:good") as (started, ready):
+        assert 0 == run("start", "total", "[1, 2]", "--wait", "-s", ready["store"]).exit_code
+        started.terminate()
+        started.communicate(timeout=30)
+    assert "workflow total" in (own / "spans").read_text().splitlines()
+    with process("run", "shop.py", "-s", ready["store"], "--telemetry", "reporting:bad", cwd=own) as refused:
+        _, errors = refused.communicate(timeout=30)
+    assert 2 == refused.returncode
+    assert "the tracer provider cannot be used" in errors
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(own: Path, number: signal.Signals) -> None:
     """Code 0, and the store forgets the node."""

@@ -195,6 +195,17 @@ BEHAVIOURS = {
     "limits": """
         semantics/test_parking test_a_history_that_grows_too_long_fails_its_workflow
         semantics/test_eviction test_histories_in_memory_are_bounded_by_their_size""",
+    "tracing": """
+        semantics/test_tracing test_the_workflow_hangs_under_the_span_that_created_it
+        semantics/test_tracing test_tasks_of_a_workflow_nest_by_themselves
+        semantics/test_tracing test_a_deadline_belongs_where_it_was_set
+        semantics/test_tracing test_ids_can_be_read_in_the_workflow
+        semantics/test_tracing test_one_trace_over_restarts
+        semantics/test_tracing test_no_crash_makes_a_span_twice
+        semantics/test_tracing test_telemetry_changes_no_history""",
+    "metrics client": """
+        telemetry/test_metrics test_what_is_counted
+        telemetry/test_metrics test_what_is_asked_for""",
     "context propagation": """
         semantics/test_context test_context_goes_from_client_to_workflow_to_activity
         semantics/test_context test_context_survives_a_restart""",
@@ -281,7 +292,7 @@ IN_WORKFLOWS = """
     open_nursery CancelScope move_on_after move_on_at fail_after fail_at sleep sleep_until sleep_forever now Event Lock
     Semaphore CapacityLimiter Condition open_memory_channel checkpoint current_effective_deadline gather race wait_until
     signals signal cancel start_child side_effect uuid4 random continue_as_new patched info logger set_attributes query
-    update workflow activity activities PermanentError Cancelled"""
+    update span workflow activity activities PermanentError Cancelled"""
 IN_ACTIVITIES = "activity_info heartbeat last_heartbeat activity_context"
 CLIENT = """
     start run get list count signal_with_start remove_finished statistics queues nodes"""

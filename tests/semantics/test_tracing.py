@@ -17,7 +17,9 @@ from opentelemetry.trace import StatusCode
 
 import wfactors as wf
 from tests.telemetry.kit import Watched
+from wfactors.model.events import SignalReceived
 from wfactors.model.wire import encode_events
+from wfactors.testing import assert_survives_crashes
 
 # Its ids are where an activity can find the tracer of the test that runs.
 _tracer: trace.Tracer = trace.NoOpTracer()
@@ -503,6 +505,28 @@ async def test_replays_are_silent(backend, autojump_clock, watched) -> None:
         assert 0 == engine.statistics().replay_check.differences
     expected = ["POST /orders", *(f"  {line}" for line in CHECKOUT_TREE), "POST /approvals"]
     assert sorted(expected) == sorted(watched.tree())
+
+
+def test_no_crash_makes_a_span_twice(watched) -> None:
+    """Killed before and after each call of the store: what was told of once may be lost, and is never told of again."""
+
+    async def orders(tester: Any) -> str:
+        # Under a span, so that each run of the application has a trace of its own.
+        try:
+            with watched.tracer.start_as_current_span("client"):
+                handle = await tester.start(checkout, 1, id="order", reuse="reject")
+        except wf.WorkflowAlreadyStarted as error:
+            handle = error.handle
+        await trio.sleep(100)
+        if not [event for event in await handle.history() if type(event) is SignalReceived]:
+            await handle.signal("approve", "yes")
+        return str(await tester.result(handle))
+
+    report = assert_survives_crashes(orders, register=[checkout, ship, charge, pack], telemetry=watched.telemetry)
+    assert report.crashes > 20
+    ids = [(span.context.trace_id, span.context.span_id) for span in watched.spans]
+    assert len(ids) == len(set(ids))
+    assert report.crashes < len({trace_id for trace_id, _ in ids})
 
 
 async def test_a_query_of_a_closed_workflow_tells_of_nothing(backend, autojump_clock, watched) -> None:

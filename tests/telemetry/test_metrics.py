@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import wfactors as wf
 from tests.telemetry.kit import Watched
 from wfactors.actors.gauges import Gauges
-from wfactors.errors import StoreUnavailable
+from wfactors.errors import StoreCorrupt, StoreError, StoreUnavailable
 from wfactors.telemetry.metrics import OBSERVED
 
 
@@ -164,12 +164,15 @@ async def test_the_loop_itself_may_read(watched: Watched) -> None:
         assert {("default",): 1} == watched.metrics()["wfactors.instances.open"]
 
 
-async def test_a_store_that_does_not_answer_shows_no_queues(watched: Watched, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable, StoreCorrupt])
+async def test_a_store_that_does_not_answer_shows_no_queues(
+    watched: Watched, monkeypatch: Any, error: type[StoreError]
+) -> None:
     """The figures of the engine itself are there."""
     store = wf.MemoryStore()
 
     async def fail() -> None:
-        raise StoreUnavailable("gone fishing")
+        raise error("gone fishing")
 
     monkeypatch.setattr(store, "queues", fail)
     async with wf.open_engine(store, register=[hangs, waits], telemetry=watched.telemetry, grace=0) as engine:

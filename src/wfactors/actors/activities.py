@@ -54,6 +54,7 @@ _log = logging.getLogger("wfactors.activities")
 
 # How long results may still take to reach the store when the grace period is over.
 _FLUSH_SECONDS = 2.0
+_COUNTED = ("started", "returned", "failed", "retried", "cancelled", "dropped")
 
 
 class Owner(Protocol):
@@ -166,7 +167,7 @@ class Activities:
         self._is_stopping = False
         self._idle: trio.Event | None = None
         self._threads_abandoned = 0
-        self._counts = dict.fromkeys(("started", "returned", "failed", "retried", "cancelled", "dropped"), 0)
+        self._counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until drained.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from wfactors.actors.clock import Clock
-from wfactors.errors import StoreUnavailable
+from wfactors.errors import StoreError
 from wfactors.model.records import QueueStatistics
 from wfactors.stores.base import Store
 from wfactors.telemetry.records import Figure
@@ -59,7 +59,8 @@ class Gauges:
                 self._asked = trio.Event()
                 try:
                     self._queues = _of_queues(await self._store.queues(), self._clock.now())
-                except StoreUnavailable:
+                except StoreError:
+                    # Others say so; what is not known is not shown.
                     self._queues = {}
                 self._look()
                 self._is_fresh.set()

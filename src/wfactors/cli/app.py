@@ -127,6 +127,10 @@ def run_node(
     partitions: Partitions = 1,
     lease: Annotated[str | None, typer.Option(help="How long a silent node counts as alive; 10s by default.")] = None,
     retention: Annotated[str | None, typer.Option(help="Remove closed workflows after this.")] = None,
+    telemetry: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:ATTRIBUTE", help="A wf.Telemetry to report to, or a function that returns one."),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error; written to standard error.")] = "info",
     exit_with_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
     as_json: Json = False,
@@ -147,6 +151,7 @@ def run_node(
         partitions=partitions,
         lease=seconds_of(lease, "--lease"),
         retention=seconds_of(retention, "--retention"),
+        telemetry=telemetry,
         log_level=log_level,
         exit_with_stdin=exit_with_stdin,
     )

@@ -1,4 +1,4 @@
-"""From ``MODULE[:ATTRIBUTE]`` on the command line to what an engine registers, and to how it stores values."""
+"""From ``MODULE[:ATTRIBUTE]`` on the command line to what an engine registers, and to others of its arguments."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from wfactors.cli.options import PAYLOADS_VARIABLE, Globals
 from wfactors.cli.text import safe
 from wfactors.convert import DataPort
 from wfactors.registry import Activity, Registry, Workflow
+from wfactors.telemetry.settings import Telemetry
 
-__all__ = ["load_payloads", "load_registered"]
+__all__ = ["load_payloads", "load_registered", "load_telemetry"]
 
 _PAYLOAD_SETTINGS = ("converter", "codecs", "retired_codecs")
 
@@ -70,6 +71,26 @@ def load_payloads(options: Globals) -> Mapping[str, Any]:
     except (TypeError, ValueError) as error:
         raise Problem(Exit.USAGE, f"--payloads {safe(target)}: {error}", hint) from error
     return settings
+
+
+def load_telemetry(target: str | None) -> Telemetry | None:
+    """What ``--telemetry`` names: an argument of ``open_engine``; None if nothing is named.
+
+    Raises:
+        Problem: What was named is not there, or is something else.
+    """
+    if target is None:
+        return None
+    hint = "it names a wf.Telemetry, or a function that returns one"
+    name, _, attribute = target.partition(":")
+    if not attribute:
+        raise Problem(Exit.USAGE, f"--telemetry {safe(target)} is not written MODULE:ATTRIBUTE", hint)
+    telemetry = _attribute(_imported(name), name, attribute)
+    if callable(telemetry):
+        telemetry = _called(telemetry, target)
+    if not isinstance(telemetry, Telemetry):
+        raise Problem(Exit.USAGE, f"--telemetry {safe(target)} is no wf.Telemetry", hint)
+    return telemetry
 
 
 def _imported(name: str) -> Any:

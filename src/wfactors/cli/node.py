@@ -18,7 +18,7 @@ import typer
 from wfactors.actors.engine import open_engine
 from wfactors.actors.process import tune_process
 from wfactors.cli.exits import Exit, Problem
-from wfactors.cli.loading import load_payloads, load_registered
+from wfactors.cli.loading import load_payloads, load_registered, load_telemetry
 from wfactors.cli.options import Globals
 from wfactors.cli.output import print_note
 from wfactors.cli.running import run, store_url
@@ -45,6 +45,7 @@ class NodeOptions:
     partitions: int
     lease: float | None
     retention: float | None
+    telemetry: str | None
     log_level: str
     exit_with_stdin: bool
 
@@ -91,6 +92,7 @@ async def _run_engine(url: str, registered: Sequence[Any], options: Globals, nod
             retention=node.retention,
             partitions=node.partitions,
             code_version=node.code_version,
+            telemetry=load_telemetry(node.telemetry),
             **load_payloads(options),
         )
         async with engine_opening as engine:
