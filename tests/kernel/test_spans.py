@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -119,7 +121,7 @@ def test_what_leaves_a_block_as_control_flow_is_no_failure():
 
 
 def test_a_run_that_leaves_memory_ends_no_span():
-    """Its blocks are left, but that is not part of the run; and the run is freed at once."""
+    """Its blocks are left, but that is not part of the run."""
     left: list[str] = []
 
     @wf.workflow
@@ -134,6 +136,27 @@ def test_a_run_that_leaves_memory_ends_no_span():
     spans = story.run.calls.spans
     story.run.close()
     assert (["left"], []) == (left, spans.ended)
+
+
+def test_a_run_that_has_ended_is_freed_at_once():
+    """No garbage collection has to find it, which would look at every workflow in memory."""
+
+    @wf.workflow
+    async def main() -> None:
+        with wf.span("outer"), wf.span("inner"):
+            await wf.sleep(1)
+
+    story = Story(main).start().timer(0)
+    gc.collect()
+    gc.disable()
+    try:
+        scheduler = weakref.ref(story.run.scheduler)
+        story.run.close()
+        close_all()
+        del story
+        assert scheduler() is None
+    finally:
+        gc.enable()
 
 
 def test_a_span_is_used_once():

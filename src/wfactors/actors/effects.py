@@ -235,6 +235,9 @@ class Effects:
         self, instance: Instance, event: RunCompleted | RunFailed | RunCancelled | RunContinued | RunTerminated
     ) -> None:
         instance.close(event)
+        if (reporter := self._partition.reporter) is not None:
+            ended = partial(reporter.run_ended, instance.header.workflow, instance.status.value)
+            self._partition.draft.actions.append(ended)
         for call in list(instance.ledger.activities):
             self._withdraw_task(instance, call)
         for child in instance.ledger.children.values():

@@ -73,7 +73,7 @@ class Instance:
     __slots__ = (
         "_chunks",
         "_first_unsaved",
-        "_reporter",
+        "_tracer",
         "_unsaved_count",
         "attributes",
         "carried",
@@ -106,9 +106,9 @@ class Instance:
         "weight",
     )
 
-    def __init__(self, key: str, reporter: Reporter | None = None) -> None:
+    def __init__(self, key: str, tracer: Reporter | None = None) -> None:
         self.key = key
-        self._reporter = reporter
+        self._tracer = tracer
         self.state = State.LOADING
         self.mail: deque[Mail] = deque()
         self.update_waiters: dict[str, Callable[[object], None]] = {}
@@ -153,7 +153,7 @@ class Instance:
     def begin_ledger(self) -> None:
         """Know nothing of what the run has begun, before its history is read."""
         self.ledger = Ledger(self.header.instance, self.header.run)
-        self.trace = None if self._reporter is None else RunTrace(self.header, self._reporter)
+        self.trace = RunTrace(self.header, self._tracer) if self._tracer is not None else None
 
     @property
     def next_deadline(self) -> float:

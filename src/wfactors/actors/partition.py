@@ -107,7 +107,8 @@ class Partition:
         self.watchdog = context.watchdog
         self.limits = context.limits
         self.node = context.node
-        self.reporter = context.reporter
+        self.reporter = reporter = context.reporter
+        self._tracer = reporter if reporter is not None and reporter.is_tracing else None
         self.draft = Draft()
         self.residents: OrderedDict[str, Instance] = OrderedDict()
         self.journal = Journal(context.store, self.wake, self.reporter)
@@ -442,7 +443,7 @@ class Partition:
 
     def new_resident(self, key: str) -> Instance:
         """An actor for an instance of which nothing is known here yet."""
-        instance = self.residents[key] = Instance(key, self.reporter)
+        instance = self.residents[key] = Instance(key, self._tracer)
         return instance
 
     def _resident(self, header: HeaderRow) -> Instance:

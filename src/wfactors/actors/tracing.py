@@ -21,7 +21,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunTrace"]
 
-# An attempt of the journal to keep the loop free lies between two parts.
+# The journal may let others run between two parts.
 _RECORDS_AT_ONCE = 16
 
 
@@ -66,7 +65,6 @@ class RunTrace:
         lineage: The trace it belongs to.
         workflow: The name of its workflow.
         records: Spans that ended and are not reported yet.
-        status: How the run ended, until that is reported; None while it goes on.
     """
 
     __slots__ = (
@@ -82,11 +80,9 @@ class RunTrace:
         "_started_at",
         "_time",
         "_timers",
-        "_turn_began",
         "_updates",
         "lineage",
         "records",
-        "status",
         "workflow",
     )
 
@@ -94,7 +90,6 @@ class RunTrace:
         self.lineage = Lineage.of(header.instance, header.context)
         self.workflow = header.workflow
         self.records: list[Record] = []
-        self.status: str | None = None
         self._header = header
         self._reporter = reporter
         self._path = run_path(header.instance, header.run)
@@ -112,7 +107,6 @@ class RunTrace:
         self._due: list[tuple[float, int]] = []
         self._links: dict[str, Lineage] = {}
         self._spans: Spans | None = None
-        self._turn_began = 0.0
 
     # --- What it is fed ----------------------------------------------------------------------------------------------
 
@@ -139,19 +133,13 @@ class RunTrace:
         """Take in recorded events: what ended in them was reported then."""
         self.note(events, spans)
         self.records.clear()
-        self.status = None
 
-    def begin_turn(self, mail: Mail | None) -> None:
-        """A live turn begins. It may take in ``mail``, and a signal or update may say where it comes from."""
-        if mail is not None and isinstance(mail.content, Signal | Update):
+    def link(self, mail: Mail) -> None:
+        """A live turn is about to take in ``mail``; a signal or update may say where it comes from."""
+        if isinstance(mail.content, Signal | Update):
             sent = Lineage.sent(mail.content.context)
             if sent is not None:
                 self._links[mail.id] = sent
-        self._turn_began = perf_counter()
-
-    def end_turn(self) -> None:
-        """The author's code has come to rest."""
-        self._reporter.turn(perf_counter() - self._turn_began)
 
     def carrier(self, call: int) -> dict[str, str]:
         """The context that says: sent by this call."""
@@ -164,9 +152,6 @@ class RunTrace:
         for start in range(0, len(records), _RECORDS_AT_ONCE):
             part = records[start : start + _RECORDS_AT_ONCE]
             yield partial(self._reporter.spans, self.lineage, self.workflow, part)
-        if self.status is not None:
-            yield partial(self._reporter.run_ended, self.workflow, self.status)
-            self.status = None
 
     # --- Facts and decisions -----------------------------------------------------------------------------------------
 
@@ -288,7 +273,6 @@ class RunTrace:
             links=links if header.run > 1 else (),
         )
         self._record(opened, time, {}, failure)
-        self.status = status
 
     # --- Helpers -----------------------------------------------------------------------------------------------------
 

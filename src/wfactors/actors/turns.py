@@ -10,6 +10,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -385,12 +386,13 @@ class Turns:
         """Feed one fact; False if the instance had to be parked instead."""
         assert instance.run is not None
         partition = self._partition
-        if instance.trace is not None:
-            instance.trace.begin_turn(mail)
+        if instance.trace is not None and mail is not None:
+            instance.trace.link(mail)
+        began = 0.0 if partition.reporter is None else perf_counter()
         try:
             decisions: list[Decision] = self._author_code.call(instance.header.id, partial(instance.feed, fact))
-            if instance.trace is not None:
-                instance.trace.end_turn()
+            if partition.reporter is not None:
+                partition.reporter.turn(perf_counter() - began)
             if len(decisions) > _DECISIONS_AT_ONCE:
                 self._unfinished = self._carry_out(instance, fact, decisions)
                 partition.touch(instance)

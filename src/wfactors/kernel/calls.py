@@ -299,7 +299,7 @@ class Calls:
         if self._contexts:
             self._contexts.clear()
         if self.spans is not None:
-            self.spans.begin()
+            self.spans.forget_turn()
 
     def _refuse(self, fact: Any, call: PendingCall | None) -> None:
         if call is None and fact.call in self._abandoned:

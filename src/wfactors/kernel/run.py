@@ -315,6 +315,8 @@ class Run:
             return
         self.scheduler.close()
         self.scheduler.dismantle()
+        if self.calls.spans is not None:
+            self.calls.spans.forget_turn()
         for name in _CYCLES:
             setattr(self, name, None)
 

@@ -134,8 +134,8 @@ class Spans:
 
     # --- Calls and timers --------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a turn."""
+    def forget_turn(self) -> None:
+        """Another turn begins, or the run leaves memory."""
         self.ended.clear()
         self.calls.clear()
         self.timers.clear()

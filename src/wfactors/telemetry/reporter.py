@@ -57,9 +57,9 @@ class Reporter:
     # --- Partitions --------------------------------------------------------------------------------------------------
 
     def spans(self, lineage: Lineage, workflow: str, records: Sequence[Record]) -> None:
-        """Spans of a run, which are over and durable."""
-        if self._tracing is not None:
-            self._safely(self._tracing.write, lineage, workflow, records)
+        """Spans of a run, which are over and durable; only if there are to be any."""
+        assert self._tracing is not None, "nobody collects spans that nobody wants"
+        self._safely(self._tracing.write, lineage, workflow, records)
 
     def run_ended(self, workflow: str, status: str) -> None:
         """A run has ended, and that is durable."""
