@@ -11,6 +11,7 @@ import trio
 
 import wfactors as wf
 from tests.actors.faulty_store import FaultyStore
+from wfactors.actors.journal import Journal
 from wfactors.model.records import NodeRow
 from wfactors.stores.changes import NODES_TOPIC, inbox_topic
 from wfactors.testing.clocks import VirtualClock
@@ -232,6 +233,35 @@ class StolenStore(wf.MemoryStore):
             await self.join(NodeRow("thief", ["default"], 0.0, 0.0), 3600)
             self._state.partitions[batch.partition] = attrs.evolve(row, node="thief", epoch=row.epoch + 1)
         await super().commit(batch)
+
+
+async def test_leaving_while_a_partition_is_taken_over_waits_for_nothing(world, autojump_clock, monkeypatch) -> None:
+    """A workflow that was handed to a partition which still asks the store is left to the next owner, at once."""
+    waits = 0
+    wait_idle = Journal.wait_idle
+
+    async def counted(self: Journal) -> None:
+        nonlocal waits
+        waits += 1
+        assert waits < 10, "the shutdown goes round in a circle"
+        await wait_idle(self)
+
+    monkeypatch.setattr(Journal, "wait_idle", counted)
+    async with world.engine(quick, collect) as engine:
+        await engine.start(collect, 1)
+        await trio.sleep(1)
+        world.store.failing = {"wakes"}
+        world.store.late_seconds["nodes"] = 3
+        world.store.changes.publish([inbox_topic("0:default")])
+        # It starts again a quarter of a second later, and asks who is there.
+        await trio.sleep(1)
+        world.store.failing = set()
+        handle = await engine.start(quick)
+        began = trio.current_time()
+    assert 1 > trio.current_time() - began
+    world.store.late_seconds.clear()
+    async with world.engine(quick, collect) as engine:
+        assert 1 == await (await engine.get(handle.id)).result()
 
 
 async def test_a_lease_lost_in_the_last_commit_of_a_shutdown(autojump_clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from wfactors.testing.mutants import MUTANTS, hunt, mutated
 from wfactors.testing.scheduler import seeded_scheduler
-from wfactors.testing.simulator import run_seed, run_twice
+from wfactors.testing.simulator import clock, run_seed, run_twice
 from wfactors.testing.simulator.__main__ import app
 from wfactors.testing.simulator.report import (
     SEEDS_FOR_ALL,
@@ -126,6 +127,22 @@ def test_a_rerun_that_differs_is_a_violation(monkeypatch) -> None:
 
 
 # --- Verdicts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_run_in_which_time_stands_still_ends(monkeypatch) -> None:
+    """A task that can always run keeps the clock from jumping; shielded, nothing but the end of the loop ends it."""
+    monkeypatch.setattr(clock, "_READINGS_MAX", 1000)
+
+    async def spin(_: object) -> None:
+        with trio.CancelScope(shield=True):
+            while True:
+                await trio.lowlevel.checkpoint()
+
+    assert ["I1: the engines go round in a circle"] == run_seed(1, spin).violations
+    # What that loop has left behind goes now, noisily, and not in the next test.
+    gc.collect()
+    assert [] == run_seed(1).violations
 
 
 def test_what_was_not_reached_proves_nothing() -> None:

@@ -130,6 +130,7 @@ class Partition:
         self._dirty: list[Instance] = []
         self._loose: list[tuple[str, Mail]] = []
         self._wake = trio.Event()
+        self._is_dispatching = False
         self._waiters: set[Callable[[object], None]] = set()
         self._turning: Instance | None = None
         self._turns_unsealed = 0
@@ -160,14 +161,15 @@ class Partition:
     async def flush(self) -> None:
         """Finish the turns that wait and write what was decided; for an ordered shutdown.
 
-        Cancelled, it leaves the rest to the next owner.
+        A partition that is still being taken over has decided nothing. Cancelled, it leaves the rest to the next owner.
         """
         self._wake.set()
-        while self._has_unsealed or not self.journal.is_idle:
+        while self._is_dispatching and (self._has_unsealed or not self.journal.is_idle):
             await self.journal.wait_idle()
             await trio.lowlevel.checkpoint()
 
     def _drop_everything(self) -> None:
+        self._is_dispatching = False
         for instance in self.residents.values():
             instance.drop_run()
         self.residents.clear()
@@ -348,6 +350,7 @@ class Partition:
         return bool(self._dirty or self.draft.has_rows or self.draft.actions)
 
     async def _dispatch(self) -> None:
+        self._is_dispatching = True
         while True:
             if not self._has_turns and not self._should_seal:
                 await self._wake.wait()

@@ -97,11 +97,11 @@ class Registry:
 
 def _activities_of(instance: object) -> Iterator[Activity[Any, Any]]:
     """The activities of an object: methods on its class, found without running any property."""
-    for name in dir(type(instance)):
-        static = inspect.getattr_static(type(instance), name)
-        if isinstance(static, staticmethod):
-            static = static.__func__
-        if isinstance(static, Activity):
+    members: dict[str, object] = {}
+    for base in reversed(type(instance).__mro__):
+        members.update(vars(base))
+    for name, member in members.items():
+        if isinstance(member.__func__ if isinstance(member, staticmethod) else member, Activity):
             yield getattr(instance, name)
 
 

@@ -23,6 +23,7 @@ from wfactors.actors.attempt import Attempt
 from wfactors.actors.watchdog import Watchdog
 from wfactors.client import client, requests
 from wfactors.testing.scheduler import seeded_scheduler
+from wfactors.testing.simulator.clock import SeldomIO
 
 __all__ = ["deterministic", "patched"]
 
@@ -95,6 +96,7 @@ def deterministic(seed: int) -> Iterator[None]:
         (partition, "_ITEMS_AT_ONCE", 1),
         (Watchdog, "watching", watching),
         (Attempt, "_in_thread", in_thread),
+        (trio._core._run, "TheIOManager", SeldomIO),  # noqa: SLF001
     ]
     logger = logging.getLogger("wfactors")
     level, was_collecting = logger.level, gc.isenabled()

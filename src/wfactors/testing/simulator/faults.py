@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -227,18 +228,15 @@ class Link:
     def __getattr__(self, operation: str) -> Any:
         if operation.startswith("_"):
             raise AttributeError(operation)
-        method = getattr(self._world.store, operation)
-
-        async def call(*args: Any, **options: Any) -> Any:
-            return await self._call(operation, method, args, options)
-
-        self.__dict__[operation] = call
+        call = self.__dict__[operation] = partial(self._call, operation, getattr(self._world.store, operation))
         return call
 
-    async def _call(self, operation: str, method: Callable[..., Awaitable[Any]], args: Any, options: Any) -> Any:
+    async def _call(self, operation: str, method: Callable[..., Awaitable[Any]], /, *args: Any, **options: Any) -> Any:
         world = self._world
+        self._calls += 1
         try:
-            await self._pass(is_before=True)
+            if self._is_disturbed:
+                await self._pass(is_before=True)
             if self.odds is NO_FAULTS:
                 value = await self._carry_out(operation, method, args, options)
             else:
@@ -246,7 +244,8 @@ class Link:
                     value = await self._call_faulty(operation, method, args, options)
                 finally:
                     world.settle()
-            await self._pass(is_before=False)
+            if self._is_disturbed:
+                await self._pass(is_before=False)
         except WfactorsError as error:
             if self.is_dead:
                 raise ProcessDied from None
@@ -254,6 +253,17 @@ class Link:
             raise
         world.called(self, operation, "")
         return value
+
+    @property
+    def _is_disturbed(self) -> bool:
+        """Whether a call has more to expect than the odds say."""
+        return (
+            self._gate is not None
+            or self.fuse is not None
+            or self.is_dead
+            or self.is_cut
+            or self._calls > self._breaks_at
+        )
 
     async def _pass(self, *, is_before: bool) -> None:
         while self._gate is not None:
@@ -267,7 +277,6 @@ class Link:
             self._world.count("fault cut off")
             await trio.sleep(self._random.uniform(0.01, 0.3))
             raise StoreUnavailable("simulated: the store is out of reach")
-        self._calls += is_before
         if self._calls > self._breaks_at and is_before:
             await self._fail_for_good()
 

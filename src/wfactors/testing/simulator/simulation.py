@@ -37,10 +37,10 @@ from wfactors.workflow import Application
 __all__ = ["PATIENCE_SECONDS", "STORM_SECONDS", "Simulation"]
 
 PATIENCE_SECONDS = 300.0
-STORM_SECONDS = 3.0
+STORM_SECONDS = 2.0
 _STORM_SECONDS_MIN = 0.5
 _NODES = (1, 2, 3, 4, 5)
-_NODES_WEIGHTS = (9, 7, 3, 1, 1)
+_NODES_WEIGHTS = (14, 6, 2, 1, 1)
 
 
 class Simulation:

@@ -23,7 +23,7 @@ __all__ = ["wandering"]
 
 _CONVERTER = CattrsConverter()
 _TELLERS = (1, 2, 3, 4)
-_TELLERS_WEIGHTS = (8, 4, 1, 1)
+_TELLERS_WEIGHTS = (14, 5, 1, 1)
 _TROUBLE_SHARE = 0.25
 _CHECKED_SHARE = 0.1
 
@@ -36,7 +36,7 @@ def _replayed() -> Application:
 async def wandering(sim: Simulation) -> None:
     """Everything at once, as the seed says."""
     random, world = sim.random, sim.world
-    queues = random.choice((("default",), ("default", "far")))
+    queues = random.choice((("default",), ("default",), ("default", "far")))
     options = [_draw_options(random, slot, queues) for slot in range(5)]
     crew = Crew(
         register=application,
@@ -44,7 +44,7 @@ async def wandering(sim: Simulation) -> None:
         application=_replayed(),
         converter=_CONVERTER,
         options=options.__getitem__,
-        partitions=random.choice((1, 1, 2)),
+        partitions=random.choice((1, 1, 1, 2)),
     )
     ids = [f"wf-{number}" for number in range(random.choices(_TELLERS, _TELLERS_WEIGHTS)[0])]
     draw = draw_plan(random, ids, queues)

@@ -19,22 +19,19 @@ from wfactors.stores.base import Store
 from wfactors.stores.changes import Changes
 from wfactors.stores.memory import MemoryStore
 from wfactors.testing.auditor import Entry
+from wfactors.testing.simulator.clock import Endless
 from wfactors.testing.simulator.faults import NO_FAULTS, Link, Odds
 from wfactors.testing.simulator.invariants import EPOCH, Watch
 from wfactors.testing.simulator.process import Process
 from wfactors.testing.simulator.trace import Trace
 from wfactors.workflow import Application
 
-__all__ = ["Crew", "Endless", "World"]
+__all__ = ["Crew", "World"]
 
 _LINES_MAX = 15_000
 # What can be the last thing that somebody waits for.
 _CHANGES = frozenset({"commit", "report", "claim", "send", "create"})
 _GOOD = "good"
-
-
-class Endless(BaseException):
-    """The engines ask the store again and again and time does not pass, or nothing comes of it."""
 
 
 class _Broadcast(Changes):
