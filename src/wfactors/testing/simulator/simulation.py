@@ -40,7 +40,7 @@ PATIENCE_SECONDS = 300.0
 STORM_SECONDS = 2.0
 _STORM_SECONDS_MIN = 0.5
 _NODES = (1, 2, 3, 4, 5)
-_NODES_WEIGHTS = (14, 6, 2, 1, 1)
+_NODES_WEIGHTS = (18, 5, 2, 1, 1)
 
 
 class Simulation:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Activities", "application", "draw_plan", "wander"]
 
 _DEPTH_MAX = 2
+# Mostly short: what two steps do to each other is found sooner by many runs than in long ones.
+_LENGTHS = (1, 1, 2, 2, 3)
+_LENGTHS_NESTED = (1, 1, 2)
 _SIGNALS_AT_ONCE = 3
 _NAPS_SHARE = 0.25
 
@@ -255,7 +258,7 @@ class _Planner:
         self._verbs = random.sample(sorted(self._table), k=random.randint(3, len(self._table)))
 
     def plan(self, depth: int = 0) -> Plan:
-        length = self._random.randint(1, 3 if depth == 0 else 2)
+        length = self._random.choice(_LENGTHS if depth == 0 else _LENGTHS_NESTED)
         steps = [self._step(depth) for _ in range(length)]
         if depth == 0 and self._random.random() < _NAPS_SHARE:
             # What changed code leaves out.
