@@ -322,7 +322,9 @@ async def test_an_update_has_a_span_around_what_it_does(backend, autojump_clock,
             await handle.update("add", "")
         await handle.result()
     good, bad = sorted((span for span in watched.spans if span.name == "update add"), key=lambda span: span.start_time)
-    assert (StatusCode.UNSET, StatusCode.ERROR) == (good.status.status_code, bad.status.status_code)
+    assert [("UNSET", "completed"), ("ERROR", "failed")] == [
+        (span.status.status_code.name, span.attributes["wfactors.outcome"]) for span in (good, bad)
+    ]
     assert (good.context.span_id, 1, 0) == (
         watched.span("activity pack").parent.span_id,
         len(good.links),
@@ -467,6 +469,24 @@ async def test_what_is_open_when_a_run_is_terminated(backend, autojump_clock, wa
         watched.span("workflow stuck").attributes["wfactors.status"],
     )
     assert "WorkflowTerminated: enough" == watched.span("workflow stuck").status.description
+
+
+async def test_a_run_that_the_engine_ends_has_failed(backend, autojump_clock, watched) -> None:
+    """For its history is too long, which its code takes no part in."""
+
+    @wf.workflow
+    async def endless() -> None:
+        while True:
+            await wf.sleep(1)
+
+    limits = wf.Limits(history_events_warning=10, history_events_max=20)
+    async with backend.engine(endless, telemetry=watched.telemetry, limits=limits) as engine:
+        with pytest.raises(wf.WorkflowFailed):
+            await engine.run(endless)
+        await trio.sleep(1)
+    span = watched.span("workflow endless")
+    assert ("failed", StatusCode.ERROR) == (span.attributes["wfactors.status"], span.status.status_code)
+    assert {("endless", "failed"): 1} == watched.metrics()["wfactors.workflow.ends"]
 
 
 # --- Restarts, replays, nodes ----------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -131,6 +134,85 @@ async def test_what_is_asked_for(watched: Watched) -> None:
     assert (3, 1) == (found["wfactors.instances.open"][("default",)], found["wfactors.queue.tasks"][("elsewhere",)])
     assert 0 <= found["wfactors.queue.age"][("elsewhere",)] < 10
     assert set(OBSERVED) <= set(found)
+
+
+UNITS = {
+    "wfactors.turns": "{turn}",
+    "wfactors.turn.duration": "s",
+    "wfactors.events": "{event}",
+    "wfactors.commit.duration": "s",
+    "wfactors.commit.events": "{event}",
+    "wfactors.activity.attempts": "{attempt}",
+    "wfactors.activity.duration": "s",
+    "wfactors.workflow.ends": "{run}",
+}
+LABELS = {
+    "wfactors.activity.attempts": {"wfactors.activity", "wfactors.outcome"},
+    "wfactors.activity.duration": {"wfactors.activity", "wfactors.outcome"},
+    "wfactors.workflow.ends": {"wfactors.workflow", "wfactors.status"},
+}
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "observability.md"
+
+
+async def test_every_metric_is_in_the_guide_with_its_attributes(watched: Watched) -> None:
+    """And what it is called, measured in and told apart by does not change unnoticed."""
+    async with wf.open_engine(
+        register=[main, step], telemetry=watched.telemetry, lease=30, replay_check=1.0, store=wf.MemoryStore()
+    ) as engine:
+        await engine.run(main)
+        await engine.start("unknown")
+        await until(lambda: engine.statistics().partitions[0].parked == 1)
+        data = await trio.to_thread.run_sync(watched.reader.get_metrics_data)
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    units = UNITS | {name: unit for name, (unit, _) in OBSERVED.items()}
+    assert units == {metric.name: metric.unit for metric in metrics}
+    assert all(metric.description for metric in metrics)
+    for metric in metrics:
+        (labels,) = {frozenset(point.attributes) for point in metric.data.data_points}
+        by_queue = {"wfactors.queue"} if metric.name.startswith(_BY_QUEUE) else set()
+        assert LABELS.get(metric.name, {"wfactors.node"} | by_queue if metric.name in OBSERVED else set()) == labels
+    guide = GUIDE.read_text(encoding="utf-8")
+    shown, last = set(), ""
+    for name in re.findall(r"`(wfactors\.[a-z_.]+|\.[a-z]+)`", guide[guide.index("| metric |") :]):
+        last = f"{last.rpartition('.')[0]}{name}" if name.startswith(".") else name
+        shown.add(last)
+    assert set(units) <= shown
+
+
+_BY_QUEUE = ("wfactors.queue.", "wfactors.instances.open", "wfactors.instances.parked")
+
+
+async def test_figures_are_looked_for_anew(watched: Watched) -> None:
+    """Each reading has those of its moment; a queue without tasks has no age."""
+    async with wf.open_engine(
+        register=[hangs, waits, neglected, nobodys], telemetry=watched.telemetry, grace=0
+    ) as engine:
+        for running in (1, 2):
+            await engine.start(hangs)
+            await until(lambda running=running: engine.statistics().activities.running == running)  # type: ignore[misc]
+            found = await read(watched)
+            assert ({(): running}, {("default",): running}) == (
+                found["wfactors.activities.running"],
+                found["wfactors.instances.open"],
+            )
+        assert {("default",): 0.0} == found["wfactors.queue.age"]
+
+
+async def test_a_turn_is_measured_with_the_commit_that_follows(watched: Watched) -> None:
+    """The longest one until then, and not again with the next."""
+
+    @wf.workflow
+    async def slow() -> None:
+        end = time.perf_counter() + 0.1
+        while time.perf_counter() < end:
+            pass
+        await step()
+
+    async with wf.open_engine(register=[slow, step], telemetry=watched.telemetry) as engine:
+        await engine.run(slow)
+        turns, seconds = (await read(watched))["wfactors.turn.duration"][()]
+    assert turns > 1
+    assert 0.1 <= seconds < 0.2
 
 
 async def test_nobody_shows_figures_when_the_engine_is_closed(watched: Watched) -> None:

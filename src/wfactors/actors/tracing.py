@@ -252,9 +252,6 @@ class RunTrace:
         header, time = self._header, self._time
         for opened in [*self._calls.values(), *self._updates.values()]:
             self._end(opened, "abandoned")
-        self._calls.clear()
-        self._updates.clear()
-        self._timers.clear()
         if self._spans is not None:
             # The code of a run that is ended by force does not leave its blocks.
             for span in self._spans.open:
