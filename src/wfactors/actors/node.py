@@ -119,7 +119,7 @@ class Node:
         Cancelled, it drops what it holds at once; the next owner replays. ``stop()`` is the ordered way.
         """
         # Whoever waits until the node is ready waits through a lease that was lost on the way there.
-        ready = _Once(task_status)
+        ready = _Once(task_status.started)
         while not self._is_stopping:
             self.name = _new_name()
             try:
@@ -144,7 +144,7 @@ class Node:
             # Also when a second Ctrl-C strikes here: nobody else can end the session.
             self._session.cancel()
 
-    async def _take_part(self, task_status: _Once) -> None:
+    async def _take_part(self, ready: _Once) -> None:
         settings = self._settings
         try:
             await self._join()
@@ -154,12 +154,8 @@ class Node:
                 await nursery.start(activities.run)
                 self._activities = activities
                 if settings.runs_workflows:
-                    async with trio.open_nursery() as starting:
-                        for queue in settings.queues:
-                            for number in range(settings.partitions):
-                                name = str(PartitionId(queue, number))
-                                starting.start_soon(nursery.start, self._supervise, name)
-                task_status.started()
+                    await self._start_partitions(nursery)
+                ready.started()
         finally:
             self._activities = None
             with trio.move_on_after(_FLUSH_SECONDS, shield=True):
@@ -233,10 +229,23 @@ class Node:
 
     # --- Partitions ---
 
-    async def _supervise(self, name: str, *, task_status: trio.TaskStatus[None]) -> None:
-        await keep_running(f"partition {name}", partial(self._own, name, task_status))
+    async def _start_partitions(self, nursery: trio.Nursery) -> None:
+        """Start an owner for each partition; returns when each is owned or known to be another's."""
+        queues, numbers = self._settings.queues, range(self._settings.partitions)
+        names = [str(PartitionId(queue, number)) for queue in queues for number in numbers]
+        waiting, all_ready = set(names), trio.Event()
 
-    async def _own(self, name: str, task_status: trio.TaskStatus[None]) -> None:
+        def started(name: str) -> None:
+            waiting.discard(name)
+            if not waiting:
+                all_ready.set()
+
+        for name in names:
+            own = partial(self._own, name, _Once(partial(started, name)))
+            nursery.start_soon(partial(keep_running, f"partition {name}", own))
+        await all_ready.wait()
+
+    async def _own(self, name: str, ready: _Once) -> None:
         """Own the partition whenever nobody else does."""
         store = self._settings.store
         complaint = ""
@@ -251,14 +260,14 @@ class Node:
                         complaint = str(error)
                         _log.error("partition %s cannot be owned: %s", name, error)
                 if lease is not None:
-                    await self._run_partition(lease, task_status)
+                    await self._run_partition(lease, ready)
                     continue
-                _started(task_status)
+                ready.started()
                 # A stand-by: the owner leaves (a notice), or its lease ends (nobody tells).
                 with trio.move_on_after(min(_STANDBY_SECONDS_MAX, self._settings.lease_seconds / 3)):
                     await subscription.wait()
 
-    async def _run_partition(self, lease: Lease, task_status: trio.TaskStatus[None]) -> None:
+    async def _run_partition(self, lease: Lease, ready: _Once) -> None:
         settings = self._settings
         assert self._activities is not None
         condemned = self._condemned.setdefault(lease.partition, {})
@@ -279,7 +288,7 @@ class Node:
         self._owned[lease.partition] = partition
         try:
             try:
-                await partition.run(task_status=_Once(task_status))
+                await partition.run(task_status=ready)
             finally:
                 # At once, and not after the wait below: a partition that has stopped answers nobody.
                 if self._owned.get(lease.partition) is partition:
@@ -303,14 +312,16 @@ class Node:
             await trio.sleep(_RETRY_SECONDS)
 
 
-class _Once:
-    """``task_status.started()`` of something that starts again and again."""
+class _Once(trio.TaskStatus[None]):
+    """Tells that something has started, once, however often it starts again."""
 
-    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
-        self._task_status = task_status
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell: Callable[[], None] | None = tell
 
     def started(self, value: None = None) -> None:  # noqa: ARG002 - Trio's signature
-        _started(self._task_status)
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
 
 
 def _leaves(group: BaseExceptionGroup[EngineFault]) -> Iterator[EngineFault]:
@@ -319,14 +330,6 @@ def _leaves(group: BaseExceptionGroup[EngineFault]) -> Iterator[EngineFault]:
             yield from _leaves(error)
         else:
             yield error
-
-
-def _started(task_status: trio.TaskStatus[None]) -> None:
-    try:
-        task_status.started()
-    except RuntimeError:
-        # It had been started before: a partition was lost and got back.
-        return
 
 
 async def _patiently(operation: Callable[[], Awaitable[T]], but_not: type[StoreFull] | tuple[()] = ()) -> T:

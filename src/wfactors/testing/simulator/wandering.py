@@ -24,7 +24,7 @@ __all__ = ["wandering"]
 _CONVERTER = CattrsConverter()
 _TELLERS = (1, 2, 3, 4)
 _TELLERS_WEIGHTS = (18, 4, 1, 1)
-_TROUBLE_SHARE = 0.25
+_TROUBLE_SHARE = 0.2
 _CHECKED_SHARE = 0.1
 
 
