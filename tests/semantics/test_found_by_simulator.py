@@ -8,6 +8,8 @@ import trio
 import wfactors as wf
 from wfactors.convert import DataPort
 from wfactors.model import events
+from wfactors.model.messages import Message, Signal, Terminate
+from wfactors.model.payloads import Payload
 from wfactors.stores.changes import inbox_topic
 from wfactors.testing.clocks import VirtualClock
 
@@ -104,6 +106,20 @@ async def test_what_a_parked_workflow_was_sent_does_not_outlive_it(autojump_cloc
     store = parked._client.store
     assert [] == (await store.dump())["inbox"]
     assert [events.RunTerminated, events.SignalReceived] == [type(event) for event in await parked.history()]
+
+
+async def test_what_comes_with_the_end_of_a_parked_workflow_overtakes_nothing(autojump_clock, parked) -> None:
+    """A signal that was accepted while the end was not yet written stands behind those from before. Seed 9841."""
+    await parked.signal("go", 1)
+    header = parked._header
+    end, late = Terminate("enough"), Signal("go", Payload(b"2"))
+    messages = [
+        Message(f"m{number}", header.partition, header.instance, body) for number, body in enumerate((end, late))
+    ]
+    assert [None, None] == await parked._client.store.send(messages)
+    await trio.sleep(60)
+    payloads = [bytes(event.payload) for event in await parked.history() if isinstance(event, events.SignalReceived)]
+    assert [b"1", b"2"] == payloads
 
 
 async def test_a_replay_check_passes_over_what_nobody_knows(autojump_clock) -> None:

@@ -7,6 +7,7 @@ A stored message is taken into a mailbox once and removed by the batch that reco
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ class Intake:
         self._known: dict[str, int] = {}
         self._sent_again: set[str] = set()
         self._held: list[tuple[str, Mail]] = []
+        # By instance: what came after the mail that the inbox keeps for it, and waits until that has been read.
+        self._behind_kept: dict[str, list[Mail]] = {}
         self._requeued: set[tuple[TaskKey, int]] = set()
         self._is_reading = True
         self._notices: Subscription | None = None
@@ -101,7 +104,9 @@ class Intake:
         """A stored message for the instance ``key`` of this partition."""
         self._known.setdefault(mail.id, 0)
         partition = self._partition
-        if isinstance(mail.content, Forward):
+        if key in self._behind_kept:
+            self._behind_kept[key].append(mail)
+        elif isinstance(mail.content, Forward):
             partition.errands.add(partial(self._forward, mail, mail.content))
         elif isinstance(mail.content, StartChild) and key not in partition.residents:
             # The loader creates it; what follows in the inbox waits behind it.
@@ -174,12 +179,14 @@ class Intake:
 
     # --- What takes a question to the store first ---
 
-    def deliver_kept(self, key: str) -> None:
-        """The instance, which was parked, has ended: what the inbox keeps for it is to be refused."""
+    def deliver_kept(self, key: str, behind: Sequence[Mail]) -> None:
+        """The instance, which was parked, has ended: refuse what the inbox keeps for it, then what came ``behind``."""
+        self._behind_kept.setdefault(key, []).extend(behind)
         self._partition.errands.add(partial(self._deliver_kept, key))
 
     async def _deliver_kept(self, key: str) -> None:
-        for mail in await self.kept_mail(key):
+        mails = await self.kept_mail(key) + self._behind_kept.pop(key, [])
+        for mail in sorted(mails, key=lambda mail: self._known.get(mail.id) or math.inf):
             self._partition.deliver_to(key, mail)
 
     async def _forward(self, mail: Mail, content: Forward) -> None:

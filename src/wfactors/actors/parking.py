@@ -116,7 +116,9 @@ class Parking:
         if _needs_no_code(mail.content):
             self._partition.turns.take(instance, mail)
             if instance.state is State.CLOSED:
-                self._partition.intake.deliver_kept(instance.key)
+                behind = [item for item in instance.mail if item.is_stored]
+                instance.mail = deque(item for item in instance.mail if not item.is_stored)
+                self._partition.intake.deliver_kept(instance.key, behind)
             return
         if isinstance(mail.content, Resume):
             instance.mail.appendleft(mail)

@@ -70,6 +70,7 @@ def _left_in(process: Process) -> Iterator[str]:
             [item.key for item in residents],
             intake._known,  # noqa: SLF001
             intake._held,  # noqa: SLF001
+            intake._behind_kept,  # noqa: SLF001
             len(partition.errands),
             partition._waiters,  # noqa: SLF001
             partition._loose,  # noqa: SLF001
