@@ -308,6 +308,28 @@ def test_a_loop_that_is_busy_or_gone_shows_what_it_had(monkeypatch: Any) -> None
     assert [[1.0], [1.0]] == seen
 
 
+async def test_a_reading_waits_once_for_a_loop_that_is_busy(watched: Watched, monkeypatch: Any) -> None:
+    """A loop that shuts a meter provider down waits for a last reading: not so long that the lease ends."""
+    monkeypatch.setattr("wfactors.actors.gauges._PATIENCE_SECONDS", 0.01)
+    refresh, waits = Gauges._refresh, []
+
+    def counted(gauges: Gauges) -> None:
+        waits.append(gauges)
+        refresh(gauges)
+
+    monkeypatch.setattr(Gauges, "_refresh", counted)
+    async with wf.open_engine(telemetry=watched.telemetry):
+        for _ in range(2):
+            thread = threading.Thread(target=watched.metrics)
+            thread.start()
+            thread.join()
+        assert 2 == len(waits)
+        # The loop has answered too late. What it found then is not what the next reading shows.
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await read(watched)
+        assert 3 == len(waits)
+
+
 def test_engines_of_different_providers_share_nothing() -> None:
     """Each provider has instruments of its own."""
     readers = [InMemoryMetricReader(), InMemoryMetricReader()]

@@ -1,8 +1,9 @@
 """Figures of an engine for whoever reads its metrics, mostly a thread of an exporter once a minute.
 
 What the engine holds belongs to its loop, and what the queues hold has to be asked of the store. So a reader in another
-thread wakes this task and waits for it, for a moment: a loop that is busy, or that waits for the reader, gives it what
-was found the last time. Nobody who reads, and nothing is done.
+thread wakes this task and waits for it, for a moment and once in a reading: a loop that is busy, or that waits for the
+reader (as one that shuts a meter provider down), gives it what was found the last time. Nobody who reads, and nothing
+is done.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Gauges:
         self._is_fresh = threading.Event()
         self._found: dict[str, Sequence[Figure]] = {}
         self._queues: Mapping[str, Sequence[Figure]] = {}
-        self._shown: set[str] = set()
+        self._shown: set[str] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self.node = ""
 
@@ -66,8 +67,10 @@ class Gauges:
                 self._is_fresh.set()
 
     def figures(self, instrument: str) -> Iterable[Figure]:
-        """What an instrument shows. What is found serves each instrument once, then is looked for anew."""
-        if not self._found or instrument in self._shown:
+        """What an instrument shows. The first that was shown already begins another reading, which looks anew."""
+        if self._shown is None or instrument in self._shown:
+            # Before it waits, which may be in vain: the others of this reading are not to wait as well.
+            self._shown = set()
             self._refresh()
         self._shown.add(instrument)
         return self._found.get(instrument, ())
@@ -91,7 +94,6 @@ class Gauges:
         statistics = self._statistics()
         self.node = statistics.node
         self._found = {name: [Figure(value)] for name, value in _of_engine(statistics).items()} | dict(self._queues)
-        self._shown.clear()
 
 
 def _of_engine(statistics: EngineStatistics) -> dict[str, float]:
