@@ -58,3 +58,17 @@ async def test_a_lease_that_makes_no_sense_is_refused(lease) -> None:
     with pytest.raises(ValueError, match="lease must be"):
         async with wf.open_engine("memory://", register=[answers], lease=lease):
             pass
+
+
+def test_figures_may_be_asked_for_from_outside_the_loop() -> None:
+    """What serves metrics is often another thread, and what prints a summary runs when all is over."""
+
+    async def program() -> tuple[wf.Engine, float | None]:
+        async with wf.open_engine(lease=10) as engine:
+            statistics = await trio.to_thread.run_sync(engine.statistics)
+        return engine, statistics.lease_seconds_left
+
+    engine, left = trio.run(program)
+    assert left is not None
+    assert 0 < left <= 10
+    assert engine.statistics().lease_seconds_left is None

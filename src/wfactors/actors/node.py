@@ -86,6 +86,8 @@ class Node:
         self._condemned: dict[str, dict[str, str]] = {}
         self._has_joined = False
         self._valid_until = math.inf
+        # Asked for from other threads too, and when the loop is gone.
+        self._loop_time = trio.lowlevel.current_clock().current_time
         self._is_stopping = False
         self.replay_check = settings.replay_check
         self.name = ""
@@ -103,8 +105,8 @@ class Node:
 
     @property
     def lease_seconds_left(self) -> float | None:
-        """How long the lease lasts if it is not renewed; None if there is none."""
-        return None if self._valid_until == math.inf else self._valid_until - trio.current_time()
+        """How long the lease lasts if it is not renewed; None if there is none. From any thread."""
+        return None if self._valid_until == math.inf else self._valid_until - self._loop_time()
 
     @property
     def activities(self) -> Activities | None:
@@ -158,6 +160,7 @@ class Node:
                 ready.started()
         finally:
             self._activities = None
+            self._valid_until = math.inf
             with trio.move_on_after(_FLUSH_SECONDS, shield=True):
                 try:
                     await settings.store.leave(self.name)
