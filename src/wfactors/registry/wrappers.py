@@ -107,11 +107,16 @@ class ActivityDefinition(_Definition):
         return CallSignature.of(self.function, skip_first=self.is_method, local_names=self.local_names)
 
 
+D = TypeVar("D", bound=_Definition)
+
+
 # --- Wrappers: what the author has in hand ---------------------------------------------------------------------------
 
 
-class _Wrapper(Generic[P, R]):
-    """What both wrappers have in common: they look like the function they wrap."""
+class _Wrapper(Generic[D, P, R]):
+    """What both wrappers have in common: a definition, and they look like the function they wrap."""
+
+    definition: D
 
     # Taken over from the function, for whoever looks at them.
     __name__: str
@@ -127,10 +132,10 @@ class _Wrapper(Generic[P, R]):
     @property
     def name(self) -> str:
         """The name in histories."""
-        raise NotImplementedError  # pragma: no cover - each wrapper has its own
+        return self.definition.name
 
 
-class Workflow(_Wrapper[P, R]):
+class Workflow(_Wrapper[WorkflowDefinition, P, R]):
     """A workflow function; ``@workflow`` makes it.
 
     Calling it in a workflow starts a child, waits for it and returns its result; calling it anywhere else is calling
@@ -141,11 +146,6 @@ class Workflow(_Wrapper[P, R]):
         self.definition = definition
         self.overrides: Mapping[str, Any] = overrides or {}
         self._look_like(definition.function)
-
-    @property
-    def name(self) -> str:
-        """The name in histories."""
-        return self.definition.name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         caller = durable_caller.get()
@@ -187,7 +187,7 @@ class Workflow(_Wrapper[P, R]):
         return self
 
 
-class Activity(_Wrapper[P, R]):
+class Activity(_Wrapper[ActivityDefinition, P, R]):
     """An activity function; ``@activity`` makes it.
 
     Calling it in a workflow is a durable call: it runs once in the eyes of the history. Calling it anywhere else is
@@ -206,11 +206,6 @@ class Activity(_Wrapper[P, R]):
         self.overrides: Mapping[str, Any] = overrides or {}
         self.instance = instance
         self._look_like(definition.function)
-
-    @property
-    def name(self) -> str:
-        """The name in histories."""
-        return self.definition.name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         caller = durable_caller.get()

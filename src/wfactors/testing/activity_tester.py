@@ -34,6 +34,7 @@ from wfactors.actors.engine import _unwrapping
 from wfactors.actors.verdict import Ending, Failed, Returned, Stop
 from wfactors.convert import Codec, Converter, DataPort
 from wfactors.errors import ActivityTimeout, ConversionError
+from wfactors.model.ids import PartitionId
 from wfactors.model.options import ActivityOptions, Retry, seconds
 from wfactors.model.payloads import Payload
 from wfactors.model.records import TaskKey, TaskRow
@@ -197,7 +198,7 @@ async def open_activity(
     now = time_of.now()
     row = TaskRow(
         key=TaskKey("test", 1, 0),
-        partition=f"{queue}:0",
+        partition=str(PartitionId(queue, 0)),
         queue=queue,
         activity=definition.name,
         input=Payload(data.args_to_payload(definition.signature, args, keywords or {})),
