@@ -19,6 +19,7 @@ from wfactors.cli.options import (
     PayloadsOption,
     StoreUrl,
     Timeout,
+    arguments_of,
     attributes_of,
     globals_of,
     json_of,
@@ -191,7 +192,7 @@ def start(
 
     options = StartOptions(
         workflow=workflow,
-        arguments=[json_of(text, f"argument {number}") for number, text in enumerate(arguments or [], 1)],
+        arguments=arguments_of(arguments),
         id=id,
         queue=queue,
         delay=seconds_of(delay, "--delay"),
@@ -235,7 +236,7 @@ def query(
     """Ask a workflow, open or closed; a running node answers."""
     from wfactors.cli.requests import query_command
 
-    values = [json_of(text, f"argument {number}") for number, text in enumerate(arguments or [], 1)]
+    values = arguments_of(arguments)
     seconds = seconds_of(timeout, "--timeout")
     query_command(globals_of(context, store, json=as_json), id, name, values, seconds)
 
@@ -254,7 +255,7 @@ def update(
     """Run an update of a workflow and wait for its result."""
     from wfactors.cli.requests import update_command
 
-    values = [json_of(text, f"argument {number}") for number, text in enumerate(arguments or [], 1)]
+    values = arguments_of(arguments)
     seconds = seconds_of(timeout, "--timeout")
     update_command(globals_of(context, store, json=as_json), id, name, values, seconds)
 

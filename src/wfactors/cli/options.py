@@ -21,6 +21,7 @@ __all__ = [
     "PayloadsOption",
     "StoreUrl",
     "Timeout",
+    "arguments_of",
     "attributes_of",
     "globals_of",
     "json_of",
@@ -95,6 +96,11 @@ def json_of(text: str, what: str) -> Any:
         quoted = json.dumps(text, ensure_ascii=False)
         hint = "" if text.startswith(("{", "[", '"', "-")) else f"; a text is written with its quotes: '{quoted}'"
         raise typer.BadParameter(f"{what} is not JSON ({error.msg}){hint}") from None
+
+
+def arguments_of(texts: Sequence[str] | None) -> list[Any]:
+    """What ``JsonArguments`` were given as JSON."""
+    return [json_of(text, f"argument {number}") for number, text in enumerate(texts or [], 1)]
 
 
 def attributes_of(pairs: Sequence[str] | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import Any, get_args, get_origin
 
@@ -194,8 +194,12 @@ def _decode_items(converter: cattrs.Converter, item_type: Any) -> Callable[[list
 
 def decode_list(annotation: Any, converter: cattrs.Converter) -> Decode:
     """The way back of ``encode_list``: the class that the annotation names, a list for abstract ones."""
+    return _decode_collection(LISTS, annotation, converter)
+
+
+def _decode_collection(kinds: Mapping[Any, Callable[..., Any]], annotation: Any, converter: cattrs.Converter) -> Decode:
     decode_items = _decode_items(converter, _item_type(annotation))
-    build = LISTS[get_origin(annotation) or annotation]
+    build = kinds[get_origin(annotation) or annotation]
 
     def decode(value: Any, _type: Any) -> Any:
         if value.__class__ is not list:
@@ -285,15 +289,7 @@ def encode_set(annotation: Any, converter: cattrs.Converter) -> Encode:
 
 def decode_set(annotation: Any, converter: cattrs.Converter) -> Decode:
     """The way back of ``encode_set``."""
-    decode_items = _decode_items(converter, _item_type(annotation))
-    build = SETS[get_origin(annotation) or annotation]
-
-    def decode(value: Any, _type: Any) -> Any:
-        if value.__class__ is not list:
-            raise misfit("a list", value)
-        return build(decode_items(value))
-
-    return decode
+    return _decode_collection(SETS, annotation, converter)
 
 
 # --- Mappings --------------------------------------------------------------------------------------------------------
