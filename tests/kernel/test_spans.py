@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import wfactors as wf
 from tests.kernel.story import Story, close_all
 from wfactors.errors import QueryError, WorkflowMisuseError
+from wfactors.registry import Registry
+from wfactors.workflow import Application
 
 
 @pytest.fixture(autouse=True)
@@ -95,13 +98,39 @@ def test_spans_are_the_same_in_a_replay():
             except wf.ActivityError:
                 await step(2)
 
-    story = Story(main).start().failed(0)
+    story = Story(main, Application(Registry([main]), is_traced=True)).start().failed(0)
     (live,) = story.run.calls.spans.ended
     replayed = story.replay()
     (again,) = replayed.calls.spans.ended
     assert (live.span_id, live.started_at, live.ended_at) == (again.span_id, again.started_at, again.ended_at)
     assert (True, None) == (live.failure is not None, again.failure)
     assert ["outer"] == [span.name for span in replayed.calls.spans.open]
+
+
+class Fickle(Exception):
+    """Its words come from the workflow."""
+
+    asked = 0
+
+    def __str__(self) -> str:
+        Fickle.asked += 1
+        return f"number {wf.random()}"
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_the_words_of_an_exception_leave_the_workflow_alone(is_traced: bool):
+    """A replay does not ask for them, and without telemetry nobody does."""
+
+    @wf.workflow
+    async def main() -> None:
+        with suppress(Fickle), wf.span("tried"):
+            raise Fickle
+        await step(int(wf.random() * 1e9))
+
+    Fickle.asked = 0
+    story = Story(main, Application(Registry([main]), is_traced=is_traced)).start()
+    assert (is_traced, is_traced) == (Fickle.asked > 0, story.run.calls.spans.ended[0].failure is not None)
+    story.replay(is_strict=True)
 
 
 def test_what_leaves_a_block_as_control_flow_is_no_failure():
@@ -114,7 +143,7 @@ def test_what_leaves_a_block_as_control_flow_is_no_failure():
         with wf.span("continued"):
             wf.continue_as_new()
 
-    story = Story(main).start().after(5).timer(0)
+    story = Story(main, Application(Registry([main]), is_traced=True)).start().after(5).timer(0)
     assert [("inside", None), ("cancelled", None), ("continued", None)] == [
         (span.name, span.failure) for span in story.run.calls.spans.ended
     ]

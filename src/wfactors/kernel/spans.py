@@ -6,14 +6,13 @@ which spans ended in the current turn, and in which span each call of the turn w
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self
+from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from wfactors.model.spans import Lineage, run_path, span_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from contextvars import Context
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from wfactors.kernel.run import Run
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from wfactors.model.failures import Failure
 
 __all__ = ["Span", "Spans", "current_span", "in_update", "new_span"]
+
+Describe: TypeAlias = "Callable[[BaseException], Failure]"
+"""What to say of an exception that leaves a span."""
 
 current_span: ContextVar[Span | None] = ContextVar("wfactors.span", default=None)
 """The innermost span of the author's that the code is in."""
@@ -34,11 +36,25 @@ class Span:
         attributes: What is known of it.
     """
 
-    __slots__ = ("_id", "_scope", "_spans", "attributes", "ended_at", "failure", "name", "parent", "started_at")
+    __slots__ = (
+        "_describe",
+        "_id",
+        "_scope",
+        "_spans",
+        "attributes",
+        "ended_at",
+        "failure",
+        "name",
+        "parent",
+        "started_at",
+    )
 
-    def __init__(self, spans: Spans, id: int, name: str, attributes: Mapping[str, Any]) -> None:
+    def __init__(
+        self, spans: Spans, id: int, name: str, attributes: Mapping[str, Any], describe: Describe | None = None
+    ) -> None:
         self._spans = spans
         self._id = id
+        self._describe = describe
         self._scope: CancelScope | None = None
         self.name = name
         self.attributes = dict(attributes)
@@ -104,10 +120,10 @@ class Spans:
         self.calls: dict[int, Span] = {}
         self.timers: dict[int, Span] = {}
 
-    def new(self, name: str, attributes: Mapping[str, Any]) -> Span:
+    def new(self, name: str, attributes: Mapping[str, Any], describe: Describe | None) -> Span:
         """A span, not open yet. Counted by its name, so that a new one in the code leaves the ids of others alone."""
         number = self._counts[name] = self._counts.get(name, -1) + 1
-        return Span(self, span_id(f"{self.path}/span/{number}/{name}"), name, attributes)
+        return Span(self, span_id(f"{self.path}/span/{number}/{name}"), name, attributes, describe)
 
     def opened(self, span: Span) -> None:
         scheduler = self._run.scheduler
@@ -128,8 +144,9 @@ class Spans:
             return
         span.ended_at = run.scheduler.now
         # What else leaves a block is control flow: cancellation, continue_as_new(), the end of a generator.
-        if isinstance(error, Exception) and not run.is_replaying:
-            span.failure = run.ports.failure(error)
+        if span._describe is not None and isinstance(error, Exception) and not run.is_replaying:
+            # Outside of the workflow: a replay does not ask for the words of the exception, so they must not use it.
+            span.failure = Context().run(span._describe, error)
         self.ended.append(span)
 
     # --- Calls and timers --------------------------------------------------------------------------------------------
@@ -166,9 +183,9 @@ def in_update(run: Run, update: str, name: str) -> Context:
     return context
 
 
-def new_span(run: Run, name: str, attributes: Mapping[str, Any]) -> Span:
-    """Return a span of the author's in ``run``, not open yet."""
-    return _spans_of(run).new(name, attributes)
+def new_span(run: Run, name: str, attributes: Mapping[str, Any], describe: Describe | None) -> Span:
+    """Return a span of the author's in ``run``, not open yet; nobody asks for its failure without ``describe``."""
+    return _spans_of(run).new(name, attributes, describe)
 
 
 def _spans_of(run: Run) -> Spans:

@@ -56,7 +56,7 @@ class Application:
         registry: The workflows and activities it knows.
         data: Values to payloads and back.
         activity_options: For what neither a call nor the activity's decorator says.
-        is_traced: Whether the engine reports spans, so that ``wf.logger`` names those.
+        is_traced: Whether the engine reports spans: ``wf.logger`` names those, and ``wf.span`` keeps what made it fail.
     """
 
     registry: Registry

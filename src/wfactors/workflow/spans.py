@@ -36,4 +36,4 @@ def span(name: str, attributes: Mapping[str, Any] | None = None) -> Span:
     """
     here = inside("span()")
     here.command("span()")
-    return new_span(here.run, validated_name(name), attributes or {})
+    return new_span(here.run, validated_name(name), attributes or {}, here.failure if here.app.is_traced else None)
