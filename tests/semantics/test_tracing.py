@@ -822,6 +822,19 @@ async def test_an_exporter_that_raises_harms_nobody(backend, autojump_clock, wat
     assert {"no collector"} == {str(record.exc_info[1]) for record in caplog.records if record.exc_info}
 
 
+async def test_a_span_that_raises_harms_nobody(backend, autojump_clock, watched, monkeypatch, caplog) -> None:
+    """Spans of attempts run, so somebody else's code is asked again when they end."""
+
+    def fail(span: object, key: str, value: object) -> None:
+        raise OSError("no collector")
+
+    monkeypatch.setattr("opentelemetry.sdk.trace.Span.set_attribute", fail)
+    async with backend.engine(ship, pack, telemetry=watched.telemetry) as engine:
+        assert "BOOK" == await engine.run(ship, "book")
+    assert ["wfactors.telemetry"] == [record.name for record in caplog.records if record.exc_info]
+    assert watched.span("attempt pack").end_time
+
+
 async def test_an_engine_that_is_cancelled_ends_the_spans_of_its_attempts(backend, autojump_clock, watched) -> None:
     """They say that they were dropped; the next attempt has another id."""
 

@@ -43,6 +43,8 @@ __all__ = ["RunTrace"]
 
 # The journal may let others run between two parts.
 _RECORDS_AT_ONCE = 16
+# Timers that were cancelled: of a deadline of a day around each step of a long run there are thousands.
+_DUE_IN_VAIN_MAX = 100
 
 
 @attrs.frozen
@@ -207,6 +209,9 @@ class RunTrace:
     def _timer_cancelled(self, event: E.TimerCancelled) -> None:
         # It did not fire, so there was nothing; its entry among those due is passed over when it comes to the top.
         self._timers.pop(event.timer, None)
+        if len(self._due) > 2 * len(self._timers) + _DUE_IN_VAIN_MAX:
+            self._due = [entry for entry in self._due if entry[1] in self._timers]
+            heapq.heapify(self._due)
 
     def _end_timer(self, timer: int) -> None:
         self._end(self._timers.pop(timer, None), "fired")

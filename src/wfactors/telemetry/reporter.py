@@ -142,5 +142,5 @@ class AttemptReport:
         reporter = self._reporter
         reporter.attempt_ended(self._task.activity, outcome, max(now - self._began_at, 0.0))
         if self._span is not None:
-            self._span.set_attribute("wfactors.outcome", outcome)
-            reporter._safely(end_span, self._span, now, failure)  # noqa: SLF001  Parts of one thing.
+            reporter._safely(self._span.set_attribute, "wfactors.outcome", outcome)  # noqa: SLF001  Parts of one thing.
+            reporter._safely(end_span, self._span, now, failure)  # noqa: SLF001  As above.
