@@ -810,6 +810,30 @@ async def test_a_processor_that_raises_harms_nobody(backend, autojump_clock, cap
     assert () == watched.spans
 
 
+class Dislikes(SpanProcessor):
+    """Fails at spans of one name."""
+
+    def on_end(self, span: Any) -> None:
+        if span.name == "bad":
+            raise OSError("not this one")
+
+
+async def test_a_processor_that_raises_at_one_span_keeps_no_other_back(backend, autojump_clock, caplog) -> None:
+    """Those that ended in the same turn are told of."""
+
+    @wf.workflow
+    async def main() -> None:
+        for name in ("good", "bad", "better"):
+            with wf.span(name):
+                pass
+
+    watched = Watched(processors=[Dislikes()])
+    async with backend.engine(main, telemetry=watched.telemetry) as engine:
+        await engine.run(main)
+    assert {"good", "better", "workflow main"} == {span.name for span in watched.spans}
+    assert ["wfactors.telemetry"] == [record.name for record in caplog.records if record.exc_info]
+
+
 async def test_an_exporter_that_raises_harms_nobody(backend, autojump_clock, watched, monkeypatch, caplog) -> None:
     """OpenTelemetry itself catches that, and logs it."""
 

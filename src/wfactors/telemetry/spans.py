@@ -47,11 +47,17 @@ class Tracing:
         self._tracer = provider.get_tracer("wfactors", __version__)
 
     def write(self, lineage: Lineage, workflow: str, records: Sequence[Record]) -> None:
-        """Tell of spans of one run, which are over."""
+        """Tell of spans of one run, which are over; raises what went wrong with one of them when all were told of."""
         flags, state = self._decision(lineage, workflow)
+        problem: Exception | None = None
         for record in records:
-            span = self._start(lineage, record, flags, state)
-            end_span(span, record.ended_at, record.failure)
+            try:
+                span = self._start(lineage, record, flags, state)
+                end_span(span, record.ended_at, record.failure)
+            except Exception as error:  # noqa: BLE001  Somebody else's processor, and the next span may suit it.
+                problem = error
+        if problem is not None:
+            raise problem
 
     def start(self, lineage: Lineage, workflow: str, record: Record, context: Mapping[str, str]) -> Span:
         """Begin a span that runs, and make it the current one of this task, with the baggage in ``context``."""
