@@ -36,7 +36,7 @@ def test_killed_whole_it_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (True, 16, 50, []) == (told["was_continued"], told["files"], told["calls"], told["mistakes"])
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
+def test_interrupted_it_says_how_to_go_on(tmp_path: Path, sigint) -> None:
     """Ctrl-C: code 130, the worker ends too, nothing is lost."""
     arguments = ("--store", "sqlite:///demo.db", "--files", "8", "--no-kill")
     with process(*FAST, *arguments, cwd=tmp_path, start_new_session=True) as started:

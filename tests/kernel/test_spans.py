@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from contextlib import suppress
 from typing import Any
@@ -67,6 +68,43 @@ def test_calls_know_their_span_in_the_turn_that_makes_them():
     assert {1: "one", 2: "one"} == {call: span.name for call, span in story.run.calls.spans.calls.items()}
     story.completed(1, 0)
     assert {} == story.run.calls.spans.calls
+
+
+def test_timers_know_their_span_in_the_turn_that_sets_them():
+    """The innermost around their scope; one outside of any has none, nor has a deadline that moves without a timer."""
+
+    @wf.workflow
+    async def main() -> None:
+        with wf.move_on_after(50):
+            with wf.span("outer"), wf.move_on_after(20), wf.span("inner"), wf.move_on_after(10):
+                pass
+            with wf.span("later"), wf.move_on_after(30), wf.span("within"):
+                with wf.move_on_after(60) as scope:
+                    scope.deadline = math.inf
+                with wf.move_on_after(1):
+                    await step(1)
+            await step(2)
+
+    story = Story(main).start()
+    spans = story.run.calls.spans
+    assert ["later", "within"] == sorted(span.name for span in spans.timers.values())
+    story.completed(0, 0)
+    assert {} == spans.timers
+
+
+def test_a_span_tells_its_ids():
+    """As OpenTelemetry writes them, and as it takes them; all spans of a workflow are of one trace."""
+    seen: list[wf.Span] = []
+
+    @wf.workflow
+    async def main() -> None:
+        seen.extend((wf.span("one"), wf.span("two")))
+
+    Story(main).start()
+    one, two = seen
+    assert one.trace_id == two.trace_id
+    assert (32, 16, one.number) == (len(one.trace_id), len(one.span_id), int(one.span_id, 16))
+    assert f"<wfactors.Span 'one' {one.span_id}>" == repr(one)
 
 
 def test_ids_are_counted_by_name():
