@@ -188,21 +188,23 @@ def test_what_leaves_a_block_as_control_flow_is_no_failure():
 
 
 def test_a_run_that_leaves_memory_ends_no_span():
-    """Its blocks are left, but that is not part of the run."""
+    """Its blocks are left, but that is not part of the run: nobody asks what went wrong on the way."""
     left: list[str] = []
 
     @wf.workflow
     async def main() -> None:
-        try:
-            with wf.span("open"):
+        with suppress(Fickle), wf.span("open"):
+            try:
                 await wf.sleep_forever()
-        finally:
-            left.append("left")
+            finally:
+                left.append("left")
+                raise Fickle
 
-    story = Story(main).start()
+    Fickle.asked = 0
+    story = Story(main, Application(Registry([main]), is_traced=True)).start()
     spans = story.run.calls.spans
     story.run.close()
-    assert (["left"], []) == (left, spans.ended)
+    assert (["left"], [], 0) == (left, spans.ended, Fickle.asked)
 
 
 def test_a_run_that_has_ended_is_freed_at_once():

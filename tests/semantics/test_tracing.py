@@ -119,6 +119,8 @@ async def test_the_workflow_hangs_under_the_span_that_created_it(backend, autoju
         line for line in tree if line != "POST /approvals"
     ]
     assert "POST /approvals" in tree
+    # What hangs under it at once came from elsewhere, as the sampler is told.
+    assert [True, False] == [watched.span(name).parent.is_remote for name in ("workflow checkout", "payment")]
 
 
 async def test_a_workflow_that_nobody_started_under_a_span_is_a_root(backend, autojump_clock, watched) -> None:
@@ -758,7 +760,9 @@ async def test_a_client_sends_along_where_it_is(backend, autojump_clock, watched
         async with wf.open_client(store, telemetry=wf.Telemetry()) as client:
             with watched.tracer.start_as_current_span("client") as span:
                 seen, _ = await client.run(asks_who, context={"tenant": "a"})
+                token = context.attach(baggage.set_baggage("user", "ada", context.get_current()))
                 seen_given, _ = await client.run(asks_who, context=given)
+                context.detach(token)
         async with wf.open_client(store) as client:
             with watched.tracer.start_as_current_span("silent"):
                 silent, _ = await client.run(asks_who)

@@ -54,6 +54,11 @@ async def neglected() -> None:
     await nobodys.options(queue="elsewhere")()
 
 
+@wf.workflow
+async def family() -> None:
+    await main()
+
+
 @pytest.fixture
 def watched() -> Watched:
     return Watched()
@@ -72,8 +77,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_what_is_counted(watched: Watched) -> None:
     """Turns, events and commits as the statistics have them; attempts by outcome, ends by status."""
-    async with wf.open_engine(register=[main, step, hangs, waits], telemetry=watched.telemetry, grace=0) as engine:
-        await engine.run(main)
+    register = [family, main, step, hangs, waits]
+    async with wf.open_engine(register=register, telemetry=watched.telemetry, grace=0) as engine:
+        # Parent and child take their turns in one batch.
+        await engine.run(family)
         await engine.run(main, 1)
         with suppress(wf.WorkflowFailed):
             await engine.run(main, 5)
@@ -90,12 +97,12 @@ async def test_what_is_counted(watched: Watched) -> None:
     commits, seconds = found["wfactors.commit.duration"][()]
     assert (journal.commits, pytest.approx(journal.commit_seconds_total)) == (commits, seconds)
     assert (journal.commits, journal.events) == found["wfactors.commit.events"][()]
+    assert journal.commits < partition.turns
     assert [journal.events, partition.turns] == [found[name][()] for name in ("wfactors.events", "wfactors.turns")]
     turns, seconds = found["wfactors.turn.duration"][()]
     assert (journal.commits, True) == (turns, 0 < seconds < 1)
-    assert {("main", "completed"): 2, ("main", "failed"): 1, ("hangs", "cancelled"): 1} == found[
-        "wfactors.workflow.ends"
-    ]
+    ends = {("main", "completed"): 2, ("family", "completed"): 1, ("main", "failed"): 1, ("hangs", "cancelled"): 1}
+    assert ends == found["wfactors.workflow.ends"]
     attempts = {("step", "returned"): 2, ("step", "retried"): 2, ("step", "failed"): 1, ("waits", "cancelled"): 1}
     assert attempts == found["wfactors.activity.attempts"]
     assert attempts == {labels: count for labels, (count, _) in found["wfactors.activity.duration"].items()}
