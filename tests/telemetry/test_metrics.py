@@ -270,6 +270,18 @@ async def test_a_store_that_does_not_answer_shows_no_queues(
     assert ({(): 1}, {}) == (found["wfactors.partitions.owned"], found.get("wfactors.instances.open", {}))
 
 
+async def test_a_store_that_hangs_hides_no_figures_of_the_engine(watched: Watched, monkeypatch: Any) -> None:
+    """The lease that runs out meanwhile is among them."""
+    monkeypatch.setattr("wfactors.actors.gauges._PATIENCE_SECONDS", 0.2)
+    store = wf.MemoryStore()
+    monkeypatch.setattr(store, "queues", trio.sleep_forever)
+    async with wf.open_engine(store, lease=10, telemetry=watched.telemetry):
+        readings = [await read(watched) for _ in range(2)]
+    assert [{(): 1}, {(): 1}] == [found["wfactors.partitions.owned"] for found in readings]
+    first, second = (found["wfactors.lease.remaining"][()] for found in readings)
+    assert 0 < second < first <= 10
+
+
 @attrs.frozen
 class _NoReporter:
     """Lets a test ask by itself."""

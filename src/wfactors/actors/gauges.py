@@ -88,6 +88,8 @@ class Gauges:
             self._is_fresh.wait(_PATIENCE_SECONDS)
 
     def _ask(self) -> None:
+        # At once, since the store may keep the task waiting: then the lease is what somebody wants to see.
+        self._look()
         self._asked.set()
 
     def _look(self) -> None:
