@@ -9,8 +9,8 @@ from wfactors.actors.errands import Errands
 from wfactors.errors import StoreUnavailable
 
 
-async def test_errands_keep_their_order_over_an_outage(autojump_clock) -> None:
-    """The one that the store did not answer is asked again, and those behind it wait."""
+async def test_errands_keep_their_order_over_an_outage(autojump_clock, caplog) -> None:
+    """The one that the store did not answer is asked again, and those behind it wait; that is said once."""
     errands = Errands("default/0")
     asked: list[str] = []
     outages = [True, True, False]
@@ -29,6 +29,7 @@ async def test_errands_keep_their_order_over_an_outage(autojump_clock) -> None:
         errands.add(second)
         await trio.sleep(10)
         assert (0, ["first", "first", "first", "second"]) == (len(errands), asked)
+        assert ["partition default/0 waits for the store, 2 errands: gone fishing"] == caplog.messages
         errands.add(second)
         await trio.testing.wait_all_tasks_blocked()
         assert "second" == asked[4]

@@ -243,6 +243,17 @@ def test_a_span_is_used_once():
     assert "RunCompleted" in str(Story(main).start().decisions[-1])
 
 
+def test_a_span_that_is_not_open_cannot_be_closed():
+    """Whoever calls ``__exit__`` by hand is told."""
+
+    @wf.workflow
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="leaving the 'with' block that opened it"):
+            wf.span("never opened").__exit__(None, None, None)
+
+    assert "RunCompleted" in str(Story(main).start().decisions[-1])
+
+
 def test_a_span_needs_a_name():
     """One that can be a name."""
 

@@ -42,6 +42,7 @@ class Errands:
 
     async def run(self) -> None:
         """Run errands until cancelled."""
+        is_degraded = False
         while True:
             while not self._waiting:
                 self._arrived = trio.Event()
@@ -49,7 +50,10 @@ class Errands:
             try:
                 await self._waiting[0]()
             except StoreUnavailable as error:
-                _log.warning("partition %s does not get on, trying again: %s", self._name, error)
+                if not is_degraded:
+                    _log.warning("partition %s waits for the store, %d errands: %s", self._name, len(self), error)
+                is_degraded = True
                 await trio.sleep(_RETRY_SECONDS)
             else:
+                is_degraded = False
                 self._waiting.popleft()

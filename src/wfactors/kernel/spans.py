@@ -137,6 +137,8 @@ class Spans:
         self.open[span] = None
 
     def closed(self, span: Span, error: BaseException | None) -> None:
+        if span not in self.open:
+            raise RuntimeError("a span is closed by leaving the 'with' block that opened it")
         current_span.set(span.parent)
         run = self._run
         del self.open[span]

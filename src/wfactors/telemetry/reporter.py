@@ -38,7 +38,7 @@ class Reporter:
         provider = telemetry.tracer_provider or trace.get_tracer_provider()
         self._tracing = None if isinstance(provider, trace.NoOpTracerProvider) else Tracing(provider)
         self._meters = meters_of(telemetry.meter_provider or metrics.get_meter_provider())
-        self._has_failed = False
+        self._failures: set[type[Exception]] = set()
         self._longest_turn = 0.0
 
     @property
@@ -98,10 +98,10 @@ class Reporter:
     def _safely(self, tell: Callable[..., object], *what: object) -> None:
         try:
             tell(*what)
-        except Exception:  # noqa: BLE001  Whatever it is, it must not reach the engine.
-            if not self._has_failed:
-                self._has_failed = True
-                _log.exception("telemetry failed (which is said once; the engine goes on without it)")
+        except Exception as error:  # noqa: BLE001  Whatever it is, it must not reach the engine.
+            if type(error) not in self._failures:
+                self._failures.add(type(error))
+                _log.exception("telemetry failed; the engine goes on (said once for each type of error)")
 
 
 class AttemptReport:
