@@ -12,6 +12,8 @@ import trio
 import wfactors as wf
 from tests.actors.faulty_store import FaultyStore
 from wfactors.actors.journal import Journal
+from wfactors.model.messages import Message, Signal
+from wfactors.model.payloads import Payload
 from wfactors.model.records import NodeRow
 from wfactors.stores.changes import NODES_TOPIC, inbox_topic
 from wfactors.testing.clocks import VirtualClock
@@ -112,6 +114,31 @@ async def test_a_signal_sent_again_is_known_in_the_next_run(world, autojump_cloc
         await handle.signal("number", 1)
         await trio.sleep(100)
         events = [*await handle.history(1), *await handle.history(2)]
+    assert 1 == sum(type(event).__name__ == "SignalReceived" for event in events)
+
+
+async def test_a_signal_that_comes_twice_is_known_some_runs_later(world, autojump_clock) -> None:
+    """A network brings it again when the run that took it in has ended, and the next ones, and nothing is in memory."""
+
+    @wf.workflow
+    async def chain(number: int) -> None:
+        if number == 0:
+            await wf.signals("number", int).receive()
+        await wf.sleep(1)
+        if number < 3:
+            wf.continue_as_new(number + 1)
+
+    async with world.engine(chain) as engine:
+        handle = await engine.start(chain, 0)
+        header = await world.store.header(handle.instance)
+        message = Message("m1", header.partition, header.instance, Signal("number", Payload(b"1")))
+        assert [None] == await world.store.send([message])
+        await trio.sleep(3.5)
+    assert [None] == await world.store.send([message])
+    async with world.engine(chain) as engine:
+        await (await engine.get(handle.id)).result()
+        await trio.sleep(100)
+        events = [event for run in range(1, 5) for event in await handle.history(run)]
     assert 1 == sum(type(event).__name__ == "SignalReceived" for event in events)
 
 

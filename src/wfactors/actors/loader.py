@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +17,7 @@ from wfactors.actors.mail import Mail, Start, is_terminating
 from wfactors.actors.parking import EngineFault
 from wfactors.actors.watchdog import TurnInterrupted
 from wfactors.errors import StoreCorrupt, StoreUnavailable, WfactorsError
-from wfactors.model.events import DECISIONS, Decision, Event, Fact, RunContinued, SignalReceived
+from wfactors.model.events import DECISIONS, Decision, Event, Fact, RunContinued, RunStarted, SignalReceived
 from wfactors.model.failures import Failure
 from wfactors.model.messages import ActivityOutcome, Cancel, ChildOutcome, ParentClosed, Query, Resume, StartChild
 from wfactors.model.records import CreateRequest, HeaderRow, TaskKey
@@ -32,7 +33,7 @@ __all__ = ["Loader", "turns_of"]
 
 _log = logging.getLogger("wfactors.loader")
 _RETRY_SECONDS = 0.5
-_RESEND_SECONDS = 3600.0
+_RESEND_SECONDS = 600.0
 
 
 class Loader:
@@ -118,7 +119,7 @@ class Loader:
             # A signal may come that its history has already: sent again while the run was open, and late.
             await self._read_ledger(instance)
         if header.run > 1:
-            await self._read_last_run(instance)
+            await self._read_last_runs(instance)
         if was_parked:
             # Older than whatever has reached the mailbox meanwhile.
             instance.mail.extendleft(reversed(await partition.intake.kept_mail(instance.key)))
@@ -222,22 +223,27 @@ class Loader:
         if run.events != header.events:
             raise StoreCorrupt(f"history of {header.id!r} ends at event {run.events}, not at {header.events}")
 
-    async def _read_last_run(self, instance: Instance) -> None:
-        """What a young run must know of the one before: the signals it handed on, and the messages it has taken in.
+    async def _read_last_runs(self, instance: Instance) -> None:
+        """What a young run must know of those before: the signals the last one handed on, the messages they took in.
 
-        A client whose answer got lost sends its message again, soon, and maybe to the next run.
+        A client whose answer got lost sends its message again, soon, and maybe to a later run.
         """
         header = instance.header
-        is_young = self._partition.clock.now() - header.created_at < _RESEND_SECONDS
-        if header.start is None and not is_young:
-            return
-        last = header.run - 1
-        for append in await self._partition.store.history(header.instance, last):
-            for event in decode_events(append.data, f"history of {header.id!r}, run {last}"):
-                if isinstance(event, SignalReceived):
-                    instance.ledger.taken.add(event.message)
-                elif isinstance(event, RunContinued) and header.start is not None:
-                    instance.carried = event.signals
+        number, ended_at = header.run - 1, header.created_at
+        now = self._partition.clock.now()
+        is_unread = header.start is not None
+        while number and (is_unread or now - ended_at < _RESEND_SECONDS):
+            began_at = -math.inf
+            for append in await self._partition.store.history(header.instance, number):
+                for event in decode_events(append.data, f"history of {header.id!r}, run {number}"):
+                    if isinstance(event, RunStarted):
+                        began_at = event.time
+                    elif isinstance(event, SignalReceived):
+                        instance.ledger.taken.add(event.message)
+                    elif isinstance(event, RunContinued) and is_unread:
+                        instance.carried = event.signals
+            is_unread = False
+            number, ended_at = number - 1, began_at
 
     async def _read_ledger(self, instance: Instance) -> None:
         """Learn what the run has begun, as far as its history can be read, without running its code."""
