@@ -77,6 +77,58 @@ def test_children_before_parents_each_in_its_own_context():
         scheduler.spawn_handler(sleep_forever, done=print)
 
 
+def test_closing_in_steps():
+    """Very many tasks are closed some at each step, and between two steps nothing of the workflow runs."""
+    log = []
+
+    async def child():
+        try:
+            await sleep_forever()
+        finally:
+            log.append(current_task().name)
+
+    async def main():
+        async with open_nursery() as nursery:
+            for number in range(200):
+                nursery.start_soon(child, name=str(number))
+
+    scheduler = parked(main)
+    hooks = sys.get_asyncgen_hooks()
+    seen = []
+    for _ in scheduler.closing():
+        seen.append((len(log), scheduler.current, sys.get_asyncgen_hooks() == hooks))
+        scheduler.run()
+    assert [(count, None, True) for count in (64, 128, 192, 200, 200, 200, 200, 200)] == seen
+    assert [str(number) for number in reversed(range(200))] == log
+    assert [] == scheduler.live_tasks()
+
+
+def test_live_code():
+    """A workflow has live code while a task or an asynchronous generator of it has not ended."""
+
+    async def numbers():
+        yield 1
+
+    async def leaves(what):
+        if what == "generator":
+            kept.append(generator := numbers())
+            await anext(generator)
+        elif what == "task":
+            await sleep_forever()
+
+    kept = []
+    told = []
+    for what in ("nothing", "task", "generator"):
+        scheduler = Scheduler()
+        before = scheduler.has_live_code
+        scheduler.start(leaves, what)
+        scheduler.run()
+        told.append((before, scheduler.has_live_code))
+        scheduler.close()
+        told.append(scheduler.has_live_code)
+    assert [(False, False), False, (False, True), False, (False, True), False] == told
+
+
 def test_waits_in_clean_up_raise():
     """A finally block cannot wait, start tasks or be held up, and scopes and nurseries in it work."""
     log = []

@@ -15,6 +15,7 @@ from wfactors.model.records import NodeRow
 from wfactors.model.wire import (
     decode_body,
     decode_events,
+    decode_events_in_parts,
     decode_value,
     encode_body,
     encode_event,
@@ -46,6 +47,14 @@ def test_a_row_joined_of_parts_is_the_row_written_at_once() -> None:
     assert join_events([encode_run_of_events(EVENTS[:2]), encode_run_of_events(EVENTS[2:])]) == whole
 
 
+def test_a_long_row_is_read_in_parts() -> None:
+    """Some hundred events at a time, none twice and none left out."""
+    events = EVENTS * 200
+    parts = list(decode_events_in_parts(encode_events(events)))
+    assert [256, 256, 88] == [len(part) for part in parts]
+    assert events == [event for part in parts for event in part]
+
+
 def test_a_row_as_it_stands_in_a_store() -> None:
     """Every release reads this one."""
     row = b'{"v":1,"events":[["RunCompleted",{"result":[1, 2]}]]}'
@@ -68,6 +77,8 @@ def test_a_row_that_cannot_be_read(row: bytes, words: str) -> None:
     """It is told where it is and what is wrong with it."""
     with pytest.raises(StoreCorrupt, match=f"^row 7 of x: .*{words}"):
         decode_events(row, "row 7 of x")
+    with pytest.raises(StoreCorrupt, match=f"^row 7 of x: .*{words}"):
+        list(decode_events_in_parts(row, "row 7 of x"))
 
 
 # --- Messages --------------------------------------------------------------------------------------------------------

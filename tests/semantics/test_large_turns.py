@@ -43,6 +43,40 @@ async def fan_out() -> int:
     return asked
 
 
+@wf.activity(queue="nobody")
+async def unserved(number: int) -> int:
+    return number
+
+
+@wf.workflow
+async def waits() -> None:
+    """Waits for ever."""
+    await wf.sleep_forever()
+
+
+@wf.workflow
+async def family(generation: int, ways: str) -> int:
+    """Ends, or goes on as a new run, while very many of its children are open."""
+    ends = wf.signals("end", int)
+    if ways:
+        for _ in range(CALLS):
+            await wf.start_child(waits)
+        await ends.receive()
+        if ways[0] == "c":
+            wf.continue_as_new(generation + 1, ways[1:])
+    return generation
+
+
+@wf.workflow
+async def gives_up() -> str:
+    """Waits for very many activities that nobody runs, and ends without waiting for them to stop."""
+    with wf.move_on_after(10):
+        async with wf.open_nursery() as nursery:
+            for number in range(CALLS):
+                nursery.start_soon(unserved.options(on_cancel="abandon"), number)
+    return "gave up"
+
+
 @wf.workflow
 async def both() -> list[int]:
     """Calls very many when its timer fires, and again for a signal."""
@@ -95,33 +129,95 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None], requ
     monkeypatch.setattr(Turns, "go_on", spied)
 
 
-async def test_the_loop_is_free_between_parts(backend, autojump_clock, monkeypatch) -> None:
-    """Neither what a turn of 500 calls asks for nor the start of their attempts is done in one step of the loop."""
-    step = 0
-    parts: dict[str, dict[int, int]] = {"decided": {}, "started": {}}
+class Counter(trio.abc.Instrument):
+    """Counts what is done in each step of the loop."""
 
-    class Steps(trio.abc.Instrument):
-        def before_task_step(self, _: trio.lowlevel.Task) -> None:
-            nonlocal step
-            step += 1
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._step = 0
+        self._parts: dict[str, dict[int, int]] = {}
+        trio.lowlevel.add_instrument(self)
 
-    def counted(kind: str, function: Callable[..., Any], length: Callable[..., int]) -> Callable[..., Any]:
+    def before_task_step(self, _: trio.lowlevel.Task) -> None:
+        self._step += 1
+
+    def watch(self, owner: type, name: str, length: Callable[..., int]) -> None:
+        """Count the calls of a method, each with its length."""
+        function, parts = getattr(owner, name), self._parts.setdefault(name, {})
+
         def spied(*args: Any) -> Any:
-            parts[kind][step] = parts[kind].get(step, 0) + length(*args)
+            parts[self._step] = parts.get(self._step, 0) + length(*args)
             return function(*args)
 
-        return spied
+        self._monkeypatch.setattr(owner, name, spied)
 
-    monkeypatch.setattr(Effects, "apply", counted("decided", Effects.apply, lambda _, __, decisions: len(decisions)))
-    monkeypatch.setattr(Activities, "start", counted("started", Activities.start, lambda _, tasks: len(tasks)))
+    def total(self, name: str) -> int:
+        """How much was done of it."""
+        return sum(self._parts[name].values())
+
+    def longest(self, name: str) -> int:
+        """How much of it was done in one step, at most."""
+        return max(self._parts[name].values())
+
+
+async def test_the_loop_is_free_between_parts(backend, autojump_clock, monkeypatch) -> None:
+    """Neither what a turn of 500 calls asks for nor the start of their attempts is done in one step of the loop."""
+    counter = Counter(monkeypatch)
+    counter.watch(Effects, "apply", lambda _, __, decisions: len(decisions))
+    counter.watch(Activities, "start", lambda _, tasks: len(tasks))
     async with backend.engine(fan_out, echo) as engine:
-        trio.lowlevel.add_instrument(instrument := Steps())
         assert CALLS == await engine.run(fan_out)
-        trio.lowlevel.remove_instrument(instrument)
-    assert CALLS == sum(parts["started"].values())
-    assert CALLS <= sum(parts["decided"].values())
-    assert 64 >= max(parts["decided"].values())
-    assert 64 >= max(parts["started"].values())
+    assert CALLS == counter.total("start")
+    assert CALLS <= counter.total("apply")
+    assert 64 >= counter.longest("apply")
+    assert 64 >= counter.longest("start")
+
+
+@pytest.mark.parametrize(("ways", "generation"), [("r", 1), ("cr", 2), ("c", 2)])
+async def test_the_end_of_a_run_with_many_children(backend, autojump_clock, monkeypatch, ways, generation) -> None:
+    """The children are told in parts, all of them, before a new run or the parent's answer; each is told once."""
+    counter = Counter(monkeypatch)
+    counter.watch(Effects, "_tell_child", lambda *_: 1)
+    async with backend.engine(family, waits) as engine:
+        handle = await engine.start(family, 1, ways)
+        for _ in ways:
+            await trio.sleep(1)
+            await handle.signal("end", 1)
+        assert generation == await handle.result()
+        await trio.sleep(1)
+        assert 0 == await engine.count(status="open")
+        assert CALLS * len(ways) == await engine.count(status="cancelled")
+    assert CALLS * len(ways) == counter.total("_tell_child")
+    assert 64 == counter.longest("_tell_child")
+
+
+@pytest.mark.parametrize("is_terminated", [True, False])
+async def test_the_end_of_a_run_with_many_activities(backend, autojump_clock, monkeypatch, is_terminated) -> None:
+    """They are withdrawn in parts, all of them in the batch that ends the run, by whatever way it ends."""
+    counter = Counter(monkeypatch)
+    counter.watch(Effects, "_withdraw_task", lambda *_: 1)
+    ended: list[int] = []
+    write = Journal.write
+
+    def spied(self: Journal, sealed: SealedBatch) -> None:
+        if any(b"RunTerminated" in append.data or b"RunCompleted" in append.data for append in sealed.batch.appends):
+            ended.append(len(set(sealed.batch.tasks_cancelled)))
+        write(self, sealed)
+
+    monkeypatch.setattr(Journal, "write", spied)
+    async with backend.engine(gives_up, unserved) as engine:
+        handle = await engine.start(gives_up)
+        await trio.sleep(1)
+        if is_terminated:
+            await handle.terminate()
+            with pytest.raises(wf.WorkflowTerminated):
+                await handle.result()
+        else:
+            assert "gave up" == await handle.result()
+        assert 0 == len((await handle.describe()).activities)
+    assert [CALLS] == ended
+    # The last of the turn's decisions, and the first of those calls.
+    assert 2 * 64 >= counter.longest("_withdraw_task")
 
 
 async def test_a_turn_is_written_whole(backend, autojump_clock, monkeypatch) -> None:

@@ -8,7 +8,7 @@ somebody elsewhere) is a row of the batch and begins after the commit.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 __all__ = ["Effects"]
 
 _REPLY_SECONDS = 3600.0
+_CALLS_AT_ONCE = 64
+_FINISHED = True
 
 
 class Effects:
@@ -64,7 +66,7 @@ class Effects:
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
-        self._table: dict[type, Callable[[Instance, Any], None]] = {
+        self._table: dict[type, Callable[[Instance, Any], Iterator[None] | None]] = {
             ActivityScheduled: self._schedule_activity,
             ActivityCancelAsked: self._cancel_activity,
             ChildScheduled: self._start_child,
@@ -80,17 +82,24 @@ class Effects:
             RunTerminated: self._close,
         }
 
-    def apply(self, instance: Instance, decisions: list[Decision]) -> None:
-        """Carry out ``decisions``, which are in the history already; cannot fail but by a bug of the engine."""
+    def apply(self, instance: Instance, decisions: list[Decision]) -> Iterator[None] | None:
+        """Carry out ``decisions``, which are in the history already; cannot fail but by a bug of the engine.
+
+        Returns:
+            The rest, if the last one ends a run with very many open calls: to be gone through, a part at each step,
+            before anything else is decided or sealed.
+        """
         table = self._table
+        rest: Iterator[None] | None = None
         for decision in decisions:
             action = table.get(type(decision))
             if action is not None:
-                action(instance, decision)
+                rest = action(instance, decision)
+        return rest
 
-    def apply_end(self, instance: Instance, event: RunTerminated) -> None:
-        """Carry out the end of a run that its own code took no part in."""
-        self._close(instance, event)
+    def apply_end(self, instance: Instance, event: RunTerminated) -> Iterator[None] | None:
+        """Carry out the end of a run that its own code took no part in; returns the rest as ``apply`` does."""
+        return self._close(instance, event)
 
     # --- Activities ---
 
@@ -233,21 +242,29 @@ class Effects:
 
     def _close(
         self, instance: Instance, event: RunCompleted | RunFailed | RunCancelled | RunContinued | RunTerminated
-    ) -> None:
+    ) -> Iterator[None] | None:
         instance.close(event)
         if (reporter := self._partition.reporter) is not None:
             ended = partial(reporter.run_ended, instance.header.workflow, instance.status.value)
             self._partition.draft.actions.append(ended)
-        for call in list(instance.ledger.activities):
-            self._withdraw_task(instance, call)
-        for child in instance.ledger.children.values():
-            if child.parent_close is not ParentClose.ABANDON:
-                self._tell_child(instance, child, ParentClosed(child.parent_close), f"{child.key}/parent-closed")
         waiters, instance.update_waiters = instance.update_waiters, {}
         for done in waiters.values():
             self._partition.draft.actions.append(
                 partial(done, WorkflowClosed(instance.header.id, instance.status.value))
             )
+        rest = self._withdraw_everything(instance, event)
+        return None if next(rest, _FINISHED) else rest
+
+    def _withdraw_everything(self, instance: Instance, event: object) -> Iterator[None]:
+        for number, call in enumerate(list(instance.ledger.activities), 1):
+            self._withdraw_task(instance, call)
+            if number % _CALLS_AT_ONCE == 0:
+                yield
+        for number, child in enumerate(list(instance.ledger.children.values()), 1):
+            if child.parent_close is not ParentClose.ABANDON:
+                self._tell_child(instance, child, ParentClosed(child.parent_close), f"{child.key}/parent-closed")
+            if number % _CALLS_AT_ONCE == 0:
+                yield
         if isinstance(event, RunContinued):
             self._continue_as_new(instance, event)
         elif instance.header.parent is not None:

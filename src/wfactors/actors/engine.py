@@ -14,6 +14,7 @@ import trio
 
 from wfactors.actors.attempt import Hold
 from wfactors.actors.clock import Clock, SystemClock
+from wfactors.actors.closing import RunCloser
 from wfactors.actors.gauges import Gauges
 from wfactors.actors.node import Node, NodeSettings
 from wfactors.actors.partition import PartitionStatistics
@@ -185,26 +186,26 @@ async def open_engine(
         replay_check=None if checked_share is None else ReplayCheck(checked_share),
         reporter=reporter,
     )
-    node = Node(settings, watchdog)
+    closer = RunCloser(watchdog)
+    node = Node(settings, watchdog, closer)
     engine = Engine(opened, data, node, settings, carry_of(telemetry))
-    with _unwrapping() as body:
-        async with opened.open(), trio.open_nursery() as nursery:
-            with watchdog.watching():
-                await nursery.start(_run_shielded, node)
-                if node.replay_check is not None:
-                    nursery.start_soon(node.replay_check.run)
-                if reporter is not None:
-                    await nursery.start(Gauges(engine.statistics, opened, clock).run, reporter)
-                if retention_seconds is not None:
-                    nursery.start_soon(_remove_expired, opened, clock, retention_seconds)
-                try:
-                    with body():
-                        yield engine
-                finally:
-                    # Bounded: the grace period, then a few seconds for the last commit.
-                    with trio.CancelScope(shield=True):
-                        await node.stop(grace_seconds)
-                    nursery.cancel_scope.cancel()
+    with _unwrapping() as body, watchdog.watching():
+        async with opened.open(), closer.open(), trio.open_nursery() as nursery:
+            await nursery.start(_run_shielded, node)
+            if node.replay_check is not None:
+                nursery.start_soon(node.replay_check.run)
+            if reporter is not None:
+                await nursery.start(Gauges(engine.statistics, opened, clock).run, reporter)
+            if retention_seconds is not None:
+                nursery.start_soon(_remove_expired, opened, clock, retention_seconds)
+            try:
+                with body():
+                    yield engine
+            finally:
+                # Bounded: the grace period, then a few seconds for the last commit.
+                with trio.CancelScope(shield=True):
+                    await node.stop(grace_seconds)
+                nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

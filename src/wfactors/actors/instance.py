@@ -34,6 +34,7 @@ from wfactors.model.status import Status
 from wfactors.model.wire import encode_run_of_events, join_events
 
 if TYPE_CHECKING:
+    from wfactors.actors.closing import RunCloser
     from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Instance", "State"]
@@ -72,6 +73,7 @@ class Instance:
 
     __slots__ = (
         "_chunks",
+        "_closer",
         "_first_unsaved",
         "_tracer",
         "_unsaved_count",
@@ -106,8 +108,9 @@ class Instance:
         "weight",
     )
 
-    def __init__(self, key: str, tracer: Reporter | None = None) -> None:
+    def __init__(self, key: str, closer: RunCloser, tracer: Reporter | None = None) -> None:
         self.key = key
+        self._closer = closer
         self._tracer = tracer
         self.state = State.LOADING
         self.mail: deque[Mail] = deque()
@@ -258,7 +261,7 @@ class Instance:
         return self.header
 
     def drop_run(self) -> None:
-        """Forget the replayed run; its coroutines are closed without effect."""
+        """Forget the replayed run; its coroutines are closed without effect, soon."""
         run, self.run = self.run, None
         if run is not None:
-            run.close()
+            self._closer.close(self.header.id, run)

@@ -20,19 +20,21 @@ from wfactors.errors import StoreCorrupt, StoreUnavailable, WfactorsError
 from wfactors.model.events import DECISIONS, Decision, Event, Fact, RunContinued, RunStarted, SignalReceived
 from wfactors.model.failures import Failure
 from wfactors.model.messages import ActivityOutcome, Cancel, ChildOutcome, ParentClosed, Query, Resume, StartChild
-from wfactors.model.records import CreateRequest, HeaderRow, TaskKey
+from wfactors.model.records import Append, CreateRequest, HeaderRow, TaskKey
 from wfactors.model.status import Status
-from wfactors.model.wire import decode_events
+from wfactors.model.wire import decode_events, decode_events_in_parts
 from wfactors.pace import Pace
 from wfactors.workflow import open_run
 
 if TYPE_CHECKING:
+    from wfactors.actors.ledger import Ledger
     from wfactors.actors.partition import Partition
 
 __all__ = ["Loader", "turns_of"]
 
 _log = logging.getLogger("wfactors.loader")
 _RETRY_SECONDS = 0.5
+_EVENTS_AT_ONCE = 256
 _RESEND_SECONDS = 600.0
 
 
@@ -210,10 +212,9 @@ class Loader:
             where = f"history of {header.id!r} from event {append.first}"
             if append.first != run.events:
                 raise StoreCorrupt(f"{where}: events {run.events} to {append.first - 1} are missing")
-            events = decode_events(append.data, where)
+            events = await _read(append, where, instance.ledger)
             if len(events) != append.count:
                 raise StoreCorrupt(f"{where}: holds {len(events)} events, not {append.count}")
-            instance.ledger.note(events)
             for fact, decisions in turns_of(events):
                 self._author_code.call(header.id, partial(run.feed, fact, decisions))
                 if instance.trace is not None:
@@ -233,9 +234,10 @@ class Loader:
         now = self._partition.clock.now()
         is_unread = header.start is not None
         while number and (is_unread or now - ended_at < _RESEND_SECONDS):
-            began_at = -math.inf
+            began_at, pace = -math.inf, Pace()
             for append in await self._partition.store.history(header.instance, number):
-                for event in decode_events(append.data, f"history of {header.id!r}, run {number}"):
+                await pace.keep()
+                for event in await _read(append, f"history of {header.id!r}, run {number}"):
                     if isinstance(event, RunStarted):
                         began_at = event.time
                     elif isinstance(event, SignalReceived):
@@ -247,12 +249,12 @@ class Loader:
 
     async def _read_ledger(self, instance: Instance) -> None:
         """Learn what the run has begun, as far as its history can be read, without running its code."""
-        header = instance.header
+        header, pace = instance.header, Pace()
         instance.begin_ledger()
         try:
             for append in await self._partition.store.history(header.instance, header.run):
-                events = decode_events(append.data, f"history of {header.id!r} from event {append.first}")
-                instance.ledger.note(events)
+                events = await _read(append, f"history of {header.id!r} from event {append.first}", instance.ledger)
+                await pace.keep()
                 if instance.trace is not None:
                     instance.trace.recall(events, None)
                 # Whoever ends it now must not be earlier than what has happened.
@@ -316,6 +318,19 @@ class Loader:
         instance.state = State.CLOSED
         partition.forget(instance)
         partition.wake()
+
+
+async def _read(append: Append, where: str, ledger: Ledger | None = None) -> list[Event]:
+    """The events of one row, which ``ledger`` takes note of. Those of a large turn do not hold the loop."""
+    is_small = append.count < _EVENTS_AT_ONCE
+    parts = [decode_events(append.data, where)] if is_small else decode_events_in_parts(append.data, where)
+    events, pace = [], Pace()
+    for part in parts:
+        if ledger is not None:
+            ledger.note(part)
+        events += part
+        await pace.keep()
+    return events
 
 
 def turns_of(events: list[Event]) -> Iterator[tuple[Fact, list[Decision]]]:

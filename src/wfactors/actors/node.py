@@ -20,6 +20,7 @@ import trio
 from wfactors.actors.activities import Activities
 from wfactors.actors.attempt import Hold
 from wfactors.actors.clock import Clock
+from wfactors.actors.closing import RunCloser
 from wfactors.actors.parking import EngineFault
 from wfactors.actors.partition import Partition, PartitionContext
 from wfactors.actors.replay_check import ReplayCheck
@@ -76,9 +77,10 @@ class NodeSettings:
 class Node:
     """The member of the cluster that this engine is."""
 
-    def __init__(self, settings: NodeSettings, watchdog: Watchdog) -> None:
+    def __init__(self, settings: NodeSettings, watchdog: Watchdog, closer: RunCloser) -> None:
         self._settings = settings
         self._watchdog = watchdog
+        self._closer = closer
         self._owned: dict[str, Partition] = {}
         self._activities: Activities | None = None
         self._session = trio.CancelScope()
@@ -280,6 +282,7 @@ class Node:
             application=settings.application,
             activities=self._activities,
             watchdog=self._watchdog,
+            closer=self._closer,
             limits=settings.limits,
             node=self.name,
             partitions_per_queue=settings.partitions,

@@ -16,6 +16,7 @@ import trio
 
 from wfactors.actors.activities import Activities
 from wfactors.actors.clock import Clock
+from wfactors.actors.closing import RunCloser
 from wfactors.actors.deadlines import Deadlines
 from wfactors.actors.draft import Action, Draft
 from wfactors.actors.effects import Effects
@@ -66,6 +67,7 @@ class PartitionContext:
     application: Application
     activities: Activities
     watchdog: Watchdog
+    closer: RunCloser
     limits: Limits
     node: str
     partitions_per_queue: int = 1
@@ -105,6 +107,7 @@ class Partition:
         self.application = context.application
         self.activities = context.activities
         self.watchdog = context.watchdog
+        self.closer = context.closer
         self.limits = context.limits
         self.node = context.node
         self.reporter = reporter = context.reporter
@@ -446,7 +449,7 @@ class Partition:
 
     def new_resident(self, key: str) -> Instance:
         """An actor for an instance of which nothing is known here yet."""
-        instance = self.residents[key] = Instance(key, self._tracer)
+        instance = self.residents[key] = Instance(key, self.closer, self._tracer)
         return instance
 
     def _resident(self, header: HeaderRow) -> Instance:

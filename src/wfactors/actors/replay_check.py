@@ -158,7 +158,7 @@ class ReplayCheck:
             self._skipped += 1
             return
         self._replayed += 1
-        shadow = Instance(key)
+        shadow = Instance(key, partition.closer)
         shadow.adopt(header)
         try:
             await self._replay(partition, shadow, appends)

@@ -127,8 +127,10 @@ class Turns:
 
     def go_on(self) -> None:
         """Carry out some more of the unfinished turn."""
-        assert self._unfinished is not None
-        if next(self._unfinished, _FINISHED):
+        current = self._unfinished
+        assert current is not None
+        # It may have handed on to another one: the end of the run.
+        if next(current, _FINISHED) and self._unfinished is current:
             self._unfinished = None
 
     def refuse_unknown(self, key: str, mail: Mail) -> None:
@@ -408,7 +410,7 @@ class Turns:
             return False
         instance.note(events, encoded)
         partition.touch(instance)
-        partition.effects.apply(instance, decisions)
+        self._unfinished = partition.effects.apply(instance, decisions)
         if instance.state is State.READY:
             self._after(instance)
         return True
@@ -418,17 +420,19 @@ class Turns:
 
         Mail may arrive meanwhile, and waits. Nothing else of this partition is decided or sealed before the end.
         """
-        parts = [
-            decisions[start : start + _DECISIONS_AT_ONCE] for start in range(0, len(decisions), _DECISIONS_AT_ONCE)
-        ]
+        size = _DECISIONS_AT_ONCE
+        parts = [decisions[start : start + size] for start in range(0, len(decisions), size)]
         instance.note([fact])
         for part in parts:
             instance.note(part)
             yield
+        rest: Iterator[None] | None = None
         for part in parts:
-            self._partition.effects.apply(instance, part)
+            rest = self._partition.effects.apply(instance, part)
             yield
-        if instance.state is State.READY:
+        if rest is not None:
+            yield from rest
+        elif instance.state is State.READY:
             self._after(instance)
 
     def _after(self, instance: Instance) -> None:
@@ -468,7 +472,7 @@ class Turns:
         instance.start = None
         instance.note([event])
         self._partition.touch(instance)
-        self._partition.effects.apply_end(instance, event)
+        self._unfinished = self._partition.effects.apply_end(instance, event)
         instance.drop_run()
 
     def _park(self, instance: Instance, mail: Mail | None, reason: str) -> None:
@@ -493,5 +497,4 @@ def _withdrawal(instance: Instance) -> Mail | None:
 
 
 def _reason(error: BaseException) -> str:
-    text = "".join(traceback.format_exception_only(error)).strip()
-    return f"{text}"
+    return "".join(traceback.format_exception_only(error)).strip()

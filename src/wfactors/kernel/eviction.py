@@ -54,6 +54,8 @@ class GeneratorKeeper:
 
     Trio would adopt every generator begun inside one of its tasks, and run its clean-up in a task of its own.
 
+    True while any of them is suspended.
+
     Attributes:
         hooks: For ``sys.set_asyncgen_hooks``.
     """
@@ -67,6 +69,9 @@ class GeneratorKeeper:
     def _begun(self, generator: AsyncGenerator[Any, Any]) -> None:
         alive = self._alive
         alive[weakref.ref(generator, lambda reference: alive.pop(reference, None))] = None
+
+    def __bool__(self) -> bool:
+        return bool(self._alive)
 
     def close_all(self, context: Context) -> None:
         """Close every generator that is suspended, in the order in which they were begun, in ``context``."""

@@ -42,7 +42,7 @@ from wfactors.model.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from wfactors.kernel.scheduler import TaskStack
     from wfactors.model.events import CancelRequested, Decision, Fact, TimerFired
@@ -310,10 +310,15 @@ class Run:
         return self.scheduler.stacks()
 
     def close(self) -> None:
-        """Drop the author's code; what it does on the way out is not recorded. The run cannot be used after it."""
+        """Drop the author's code at once; what it does on the way out is not recorded. Idempotent."""
+        for _ in self.closing():
+            pass
+
+    def closing(self) -> Iterator[None]:
+        """Drop the author's code, some tasks at each step; from the first one on the run cannot be used."""
         if self.calls is None:
             return
-        self.scheduler.close()
+        yield from self.scheduler.closing()
         self.scheduler.dismantle()
         if self.calls.spans is not None:
             self.calls.spans.forget_turn()

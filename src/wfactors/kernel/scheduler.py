@@ -19,6 +19,7 @@ task's outcome and in the end that of ``main_outcome``.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wfactors.kernel.awaits import TaskStack, misuse
@@ -47,7 +48,7 @@ from wfactors.kernel.timers import TimerChange, Timers
 from wfactors.kernel.tree import Outcome, TaskTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "Abort",
@@ -76,6 +77,9 @@ _ENDED = object()
 
 # How often a task that is evicted may run into a wait: its clean-up code is allowed a few, an endless loop is not.
 _REFUSALS_MAX = 1_000
+
+# How many tasks are dropped in one step of closing: some tenths of a millisecond, if their clean-up is short.
+_CLOSED_AT_ONCE = 64
 
 
 class Scheduler(TaskTree):
@@ -142,6 +146,11 @@ class Scheduler(TaskTree):
         """Whether nothing has happened since ``run`` and ``take_timer_changes``: no task woken, no deadline moved."""
         return not self.ready and not self.timers.is_changed
 
+    @property
+    def has_live_code(self) -> bool:
+        """Whether a task or an asynchronous generator has not ended."""
+        return self.has_live_tasks or bool(self._generators)
+
     def take_timer_changes(self) -> list[TimerChange]:
         """Return which deadlines were armed and disarmed since the last call; to be called after ``run``.
 
@@ -159,6 +168,7 @@ class Scheduler(TaskTree):
             raise RuntimeError("run() was called from inside a task")
         if self.failure is not None or self.is_evicting:
             return
+        # As ``_hosting_generators``, without the cost of a context manager in each turn.
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(*self._generators.hooks)
         try:
@@ -249,42 +259,59 @@ class Scheduler(TaskTree):
             self.needs_attention = True
 
     def close(self) -> None:
-        """Drop every task: close the coroutines, children before their parents, and forget everything. Idempotent.
+        """Drop every task at once; see ``closing``. Idempotent."""
+        for _ in self.closing():
+            pass
+
+    def closing(self) -> Iterator[None]:
+        """Drop every task, some at each step: close the coroutines, children before their parents, and forget all.
 
         ``finally`` blocks run, but nothing in them can wait: that raises ``GeneratorExit``. What they raise is
-        dropped.
+        dropped. Between two steps none of the tasks can run.
         """
         if self.current is not None:
             raise RuntimeError("close() was called from inside a task")
         if self.is_evicting:
             return
         self.is_evicting = self.is_unwinding = True
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(*self._generators.hooks)
-        try:
-            tasks = self.live_tasks()
-            for task in reversed(tasks):
+        tasks = self.live_tasks()
+        for end in range(len(tasks), 0, -_CLOSED_AT_ONCE):
+            self._close_coroutines(reversed(tasks[max(0, end - _CLOSED_AT_ONCE) : end]))
+            yield
+        self._close_generators()
+        self.ready.clear()
+        self.quiescence_waiters.clear()
+        self.timers.clear()
+        # Only now: the clean-up of any of them may have looked at any other. Each is freed in the step it is forgotten.
+        while tasks:
+            for _ in range(min(_CLOSED_AT_ONCE, len(tasks))):
+                _forget(tasks.pop())
+            yield
+
+    def _close_coroutines(self, tasks: Iterable[Task]) -> None:
+        with self._hosting_generators():
+            for task in tasks:
                 self.current = task
                 self._refusals = 0
                 if not close_coroutine(task.coro, task.context):
                     make_immortal(task.coro)
                     self.unclosable.append(task.name)
-            if self.main is not None:
+
+    def _close_generators(self) -> None:
+        if self.main is not None:
+            with self._hosting_generators():
                 self.current = self.main
                 self._generators.close_all(self.main.context)
+
+    @contextmanager
+    def _hosting_generators(self) -> Iterator[None]:
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(*self._generators.hooks)
+        try:
+            yield
         finally:
             self.current = None
             sys.set_asyncgen_hooks(*hooks)
-        for task in tasks:
-            task.exited = True
-            task.is_parked = False
-            task.child_nurseries.clear()
-            task.abort_fn = task.custom_sleep_data = task._done = None
-        for nursery in self._init.child_nurseries:
-            nursery._children.clear()
-        self.ready.clear()
-        self.quiescence_waiters.clear()
-        self.timers.clear()
 
     def dismantle(self) -> None:
         """After ``close``: cut the references between the parts, so that memory is free without a collection."""
@@ -299,3 +326,12 @@ class Scheduler(TaskTree):
         """Answer whether a wait must raise because its task is being closed; an endless loop gets a False."""
         self._refusals += 1
         return self._refusals <= _REFUSALS_MAX
+
+
+def _forget(task: Task) -> None:
+    assert task.parent_nursery is not None
+    task.parent_nursery._children.pop(task, None)
+    task.exited = True
+    task.is_parked = False
+    task.child_nurseries.clear()
+    task.abort_fn = task.custom_sleep_data = task._done = None

@@ -196,6 +196,11 @@ class TaskTree:
 
     # --- Looking inside ----------------------------------------------------------------------------------------------
 
+    @property
+    def has_live_tasks(self) -> bool:
+        """Whether any task has not ended."""
+        return any(nursery._children for nursery in self._init.child_nurseries)
+
     def live_tasks(self) -> list[Task]:
         """Return every task that has not ended, parents before their children."""
         found: list[Task] = [self._init]

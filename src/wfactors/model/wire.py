@@ -7,7 +7,7 @@ events; a reader knows every version there ever was, so old histories stay reada
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -21,6 +21,7 @@ __all__ = [
     "VERSION",
     "decode_body",
     "decode_events",
+    "decode_events_in_parts",
     "decode_value",
     "encode_body",
     "encode_event",
@@ -33,6 +34,9 @@ __all__ = [
 VERSION = 1
 
 T = TypeVar("T")
+
+_EVENTS_AT_ONCE = 256
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError)
 
 _encoder = msgspec.json.Encoder()
 
@@ -76,15 +80,37 @@ def join_events(encoded: Iterable[bytes]) -> bytes:
 def decode_events(data: bytes, where: str = "history") -> list[Event]:
     """The events of one row; raises StoreCorrupt, naming ``where``, for what ``encode_events`` did not make."""
     try:
-        row = _row_decoder.decode(data)
-        if row.v != VERSION:
-            raise StoreCorrupt(f"{where}: events of version {row.v}, this release reads up to {VERSION}")
-        decoders = _event_decoders
-        return [decoders[name](raw) for name, raw in row.events]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise StoreCorrupt(f"{where}: {error}") from error
-    except KeyError as error:
-        raise StoreCorrupt(f"{where}: no event is called {error}") from error
+        return _events(_split(data, where))
+    except _UNREADABLE as error:
+        raise _corrupt(error, where, "event") from error
+
+
+def decode_events_in_parts(data: bytes, where: str = "history") -> Iterator[list[Event]]:
+    """The same, some hundred events at each step, for those who share a loop with others."""
+    try:
+        pairs = _split(data, where)
+        for start in range(0, len(pairs), _EVENTS_AT_ONCE):
+            yield _events(pairs[start : start + _EVENTS_AT_ONCE])
+    except _UNREADABLE as error:
+        raise _corrupt(error, where, "event") from error
+
+
+def _split(data: bytes, where: str) -> list[tuple[str, msgspec.Raw]]:
+    row = _row_decoder.decode(data)
+    if row.v != VERSION:
+        raise StoreCorrupt(f"{where}: events of version {row.v}, this release reads up to {VERSION}")
+    return row.events
+
+
+def _events(pairs: Sequence[tuple[str, msgspec.Raw]]) -> list[Event]:
+    decoders = _event_decoders
+    return [decoders[name](raw) for name, raw in pairs]
+
+
+def _corrupt(error: Exception, where: str, what: str) -> StoreCorrupt:
+    if isinstance(error, KeyError):
+        return StoreCorrupt(f"{where}: no {what} is called {error}")
+    return StoreCorrupt(f"{where}: {error}")
 
 
 def encode_body(body: Body) -> bytes:
@@ -97,10 +123,8 @@ def decode_body(data: bytes, where: str = "message") -> Body:
     try:
         name, raw = _body_decoder.decode(data)
         return _body_decoders[name](raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise StoreCorrupt(f"{where}: {error}") from error
-    except KeyError as error:
-        raise StoreCorrupt(f"{where}: no message is called {error}") from error
+    except _UNREADABLE as error:
+        raise _corrupt(error, where, "message") from error
 
 
 def encode_value(value: object) -> bytes:
@@ -112,8 +136,8 @@ def decode_value(data: bytes | str, kind: type[T], where: str = "value") -> T:
     """The reverse of ``encode_value`` for one class; raises StoreCorrupt, naming ``where``, for anything else."""
     try:
         return cast("T", _decoder_of(cast("Hashable", kind)).decode(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise StoreCorrupt(f"{where}: {error}") from error
+    except _UNREADABLE as error:
+        raise _corrupt(error, where, "value") from error
 
 
 @functools.cache

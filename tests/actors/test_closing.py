@@ -1,0 +1,117 @@
+"""Runs that leave memory: their clean-up code ends, reaches nothing, and does not hold the loop."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import trio
+
+import wfactors as wf
+from wfactors import pace
+from wfactors.kernel.scheduler import _CLOSED_AT_ONCE
+
+TASKS = 5 * _CLOSED_AT_ONCE
+closed: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_closed() -> None:
+    closed.clear()
+
+
+class SlicesEnd:
+    """Stands for the module ``time`` where slices are measured: whenever somebody looks, one is over."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def perf_counter(self) -> float:
+        self._now += 1.0
+        return self._now
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the steps of the loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_task_step(self, _: trio.lowlevel.Task) -> None:
+        self.count += 1
+
+
+steps = Steps()
+
+
+@wf.workflow
+async def many_tasks() -> None:
+    """Has very many tasks that clean up."""
+
+    async def one() -> None:
+        try:
+            await wf.sleep_forever()
+        finally:
+            closed.append(steps.count)
+
+    async with wf.open_nursery() as nursery:
+        for _ in range(TASKS):
+            nursery.start_soon(one)
+
+
+@wf.workflow
+async def endless() -> None:
+    """Its clean-up code does not come back."""
+    try:
+        await wf.sleep_forever()
+    finally:
+        while True:
+            pass
+
+
+@wf.workflow
+async def reaches_for_trio() -> None:
+    """Its clean-up code looks for the task of the engine that runs it."""
+    try:
+        await wf.sleep_forever()
+    finally:
+        closed.append(type(trio.lowlevel.current_task()) is trio.lowlevel.Task)
+
+
+async def test_endless_clean_up_is_interrupted(caplog: pytest.LogCaptureFixture) -> None:
+    """The engine closes, and the log says where the loop was held."""
+    limits = wf.Limits(turn_warning_seconds=0.05, turn_seconds_max=0.1)
+    with caplog.at_level(logging.ERROR):
+        async with wf.open_engine("memory://", register=[endless], limits=limits) as engine:
+            await engine.start(endless, id="stays")
+            await trio.testing.wait_all_tasks_blocked()
+    (record,) = caplog.records
+    assert "clean-up code of workflow stays held the loop for too long" in record.getMessage()
+    assert "in endless" in record.getMessage()
+
+
+async def test_clean_up_does_not_reach_trio(autojump_clock: trio.testing.MockClock) -> None:
+    """The task that it finds there is none of Trio's, as in a turn."""
+    async with wf.open_engine("memory://", register=[reaches_for_trio]) as engine:
+        await engine.start(reaches_for_trio)
+        await trio.sleep(1)
+    assert [False] == closed
+
+
+@pytest.mark.parametrize("way", ["terminated", "dropped"])
+async def test_the_loop_is_free_between_parts(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A run of very many tasks is closed some at a time, and whole when its engine is closed."""
+    monkeypatch.setattr(pace, "time", SlicesEnd())
+    trio.lowlevel.add_instrument(steps)
+    async with wf.open_engine("memory://", register=[many_tasks]) as engine:
+        handle = await engine.start(many_tasks)
+        await trio.sleep(1)
+        if way == "terminated":
+            await handle.terminate()
+            await trio.sleep(1)
+            assert TASKS == len(closed)
+    trio.lowlevel.remove_instrument(steps)
+    assert TASKS == len(closed)
+    assert _CLOSED_AT_ONCE == max(closed.count(step) for step in set(closed))
