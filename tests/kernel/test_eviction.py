@@ -14,6 +14,7 @@ import trio.lowlevel
 
 from tests.kernel.drive import run
 from wfactors.errors import WorkflowMisuseError
+from wfactors.kernel.channels import open_memory_channel
 from wfactors.kernel.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint,
@@ -25,6 +26,8 @@ from wfactors.kernel.lowlevel import (
 from wfactors.kernel.nursery import open_nursery
 from wfactors.kernel.scheduler import Scheduler
 from wfactors.kernel.scopes import CancelScope
+from wfactors.kernel.signals import Signals
+from wfactors.kernel.sync import Event
 from wfactors.kernel.timeouts import move_on_after, sleep, sleep_forever
 
 
@@ -101,6 +104,41 @@ def test_closing_in_steps():
     assert [(count, None, True) for count in (64, 128, 192, 200, 200, 200, 200, 200)] == seen
     assert [str(number) for number in reversed(range(200))] == log
     assert [] == scheduler.live_tasks()
+
+
+@pytest.mark.parametrize("waits", ["nursery", "scope", "signal", "event", "channel"])
+def test_a_closed_run_is_freed_at_once(waits):
+    """Wherever it waited, its tasks and its scheduler need no garbage collection, which would look at all workflows."""
+    signals = [Signals()]
+
+    async def main():
+        if waits == "signal":
+            await signals[0].queue("go").receive()
+        if waits == "event":
+            await Event().wait()
+        if waits == "channel":
+            _, receive = open_memory_channel(0)
+            await receive.receive()
+        with move_on_after(10):
+            if waits == "scope":
+                await sleep_forever()
+        async with open_nursery() as nursery:
+            nursery.start_soon(sleep, 10)
+            nursery.start_soon(sleep_forever)
+
+    scheduler = parked(main)
+    kept = [weakref.ref(part) for part in (scheduler, *scheduler.live_tasks())]
+    assert (4 if waits == "nursery" else 2) == len(kept)
+    gc.collect()
+    gc.disable()
+    try:
+        scheduler.close()
+        scheduler.dismantle()
+        del scheduler
+        signals.clear()
+        assert [None] * len(kept) == [reference() for reference in kept]
+    finally:
+        gc.enable()
 
 
 def test_live_code():

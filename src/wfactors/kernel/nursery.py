@@ -242,6 +242,10 @@ class Nursery:
         self._closed = True
         self._errors = None
 
+    def dismantle(self) -> None:
+        """Forget what refers back to the nursery; nothing of the workflow runs any more."""
+        del self._scheduler, self.parent_task, self.cancel_scope
+
     def _drop(self, exc: BaseException | None) -> None:
         """Let go of everything: the task is being evicted, or a generator with a nursery in it was dropped."""
         self._is_block_running = False

@@ -319,7 +319,7 @@ class Scheduler(TaskTree):
             if task is not None:
                 task.dismantle()
         for nursery in (self._main_nursery, self._handlers):
-            del nursery._scheduler, nursery.parent_task, nursery.cancel_scope
+            nursery.dismantle()
         del self._main_nursery, self._handlers, self.root_scope, self._generators
 
     def refuse_wait(self) -> bool:
@@ -333,5 +333,7 @@ def _forget(task: Task) -> None:
     task.parent_nursery._children.pop(task, None)
     task.exited = True
     task.is_parked = False
+    for nursery in task.child_nurseries:
+        nursery.dismantle()
     task.child_nurseries.clear()
-    task.abort_fn = task.custom_sleep_data = task._done = None
+    task.abort_fn = task.custom_sleep_data = task.waiting_for = task._done = None
