@@ -41,6 +41,11 @@ async def listener() -> bool:
 
 
 @wf.workflow
+async def idle() -> None:
+    await wf.sleep_forever()
+
+
+@wf.workflow
 async def sleepers() -> None:
     async with wf.open_nursery() as nursery:
         for number in range(CHILDREN):
@@ -57,7 +62,7 @@ async def failing() -> None:
     raise ValueError("no luck")
 
 
-REGISTERED = [leaf, crowd, nest, again, listener, sleepers, stuck, failing]
+REGISTERED = [leaf, crowd, nest, again, listener, idle, sleepers, stuck, failing]
 
 
 async def _leave(url: str) -> None:
@@ -65,7 +70,7 @@ async def _leave(url: str) -> None:
         for workflow, argument in ((nest, [DEPTH]), (crowd, []), (again, [1])):
             await engine.run(workflow, *argument, id=workflow.name)
         with trio.fail_after(10):
-            for workflow in (listener, sleepers, stuck):
+            for workflow in (listener, idle, sleepers, stuck):
                 handle = await engine.start(workflow, id=workflow.name)
                 while (await handle.describe()).events == 0:
                     await trio.sleep(0.001)

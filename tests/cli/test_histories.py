@@ -33,7 +33,7 @@ def test_export_of_what_is_not_there(left: str) -> None:
 
 def test_the_open_ones_are_replayed(left: str) -> None:
     """Those that have begun; the others with --closed."""
-    is_open = {"listener", "sleepers", "stuck", "a\nb", "a\\x0ab"}
+    is_open = {"listener", "idle", "sleepers", "stuck", "a\nb", "a\\x0ab"}
     assert dict.fromkeys(is_open, "ok") == verdicts(MODULE, "-s", left)
     closed = data("replay", MODULE, "--closed", "-s", left)
     assert 0 == closed["failed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.cli.cli_kit import data, run
 from tests.cli.leftovers import CHILDREN, DEPTH
 
-ALL = (1 + CHILDREN) + (1 + DEPTH) + 2 + 7
+ALL = (1 + CHILDREN) + (1 + DEPTH) + 2 + 8
 
 
 def test_what_the_limit_cuts_is_counted(left: str) -> None:

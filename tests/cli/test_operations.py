@@ -48,7 +48,7 @@ def test_doctor_says_that_no_node_runs(left: str) -> None:
     """A problem where something is open, and how to mend it."""
     found = findings(left)["node"]
     assert ("problem", "wfactors run MODULE --store ... starts one") == (found["level"], found["hint"])
-    assert "no node runs; 6 workflows are open" in found["words"]
+    assert "no node runs; 7 workflows are open" in found["words"]
     result = run("doctor", "-s", left)
     assert 1 == result.exit_code
     assert "2 problems found" in result.stdout

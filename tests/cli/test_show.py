@@ -52,9 +52,19 @@ def test_a_run_before_the_last(left: str) -> None:
     assert "workflow again has no run 9" in result.stderr
 
 
-def test_an_open_one_without_a_clock_waits_for_messages(left: str) -> None:
-    """Nothing in its history tells so; and nobody owns it now."""
+def test_a_signal_that_is_waited_for_is_named(left: str) -> None:
+    """Nothing in its history tells so; and no node runs that could be asked."""
     output = shown("listener", "-s", left)
+    assert "waits for\n  signal 'go'\n" in output
+    assert "being cancelled" not in output
+    assert "owned by no node now" in output
+    answer = data("show", "listener", "-s", left)
+    assert (["go"], ["signal 'go'"]) == (answer["signals"], answer["waits_for"])
+
+
+def test_an_open_one_without_a_clock_waits_for_messages(left: str) -> None:
+    """What it waits for in memory nobody knows but its code; and nobody owns it now."""
+    output = shown("idle", "-s", left)
     assert "a signal, an update, or being cancelled" in output
     assert "owned by no node now" in output
 

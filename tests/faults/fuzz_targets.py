@@ -317,6 +317,7 @@ class Rows:
         header = records.HeaderRow(
             *("key", 1, "id", "job", "home", "home/0", "root", 1.5),
             failure=_FAILURE, parent=_PARENT, attributes=_INPUT, context={"a": "b"}, start=_INPUT, wake_at=2.5,
+            awaited=("go", "stop"),
         )  # fmt: skip
         task = records.TaskRow(
             *(records.TaskKey("key", 1, 2), "home/0", "home", "add", _INPUT, ActivityOptions(), "id", "job", 1.5),

@@ -643,6 +643,63 @@ def test_receivers_are_served_in_the_order_they_came():
     assert story.result == ["b1", "c2"]
 
 
+def test_which_signals_are_awaited_is_known_by_name():
+    """In the order in which the waits began; a name stays, where it is, as long as any task waits for it."""
+
+    @wf.workflow
+    async def listeners() -> None:
+        async def listen(name: str, seconds: float) -> None:
+            with wf.move_on_after(seconds):
+                await wf.signals(name).receive()
+
+        async with wf.open_nursery() as nursery:
+            for name, seconds in (("b", 5), ("a", 50), ("b", 50), ("c", 50)):
+                nursery.start_soon(listen, name, seconds)
+
+    story = Story(listeners).start()
+    signals = story.run.signals
+    assert list(signals.awaited) == ["b", "a", "c"]
+    story.signal("a").signal("other")
+    assert list(signals.awaited) == ["b", "c"]
+    story.after(10).timer(0)
+    assert list(signals.awaited) == ["b", "c"]
+    story.signal("b")
+    assert list(signals.awaited) == ["c"]
+    story.after(50).timer(1)
+    assert not signals.awaited
+
+
+def test_who_reads_a_signal_and_waits_for_the_next_stands_behind():
+    """The one that has been awaited longest is told first; and a signal that is there already is not awaited."""
+
+    @wf.workflow
+    async def reader() -> None:
+        async with wf.open_nursery() as nursery:
+            nursery.start_soon(wf.signals("other").receive)
+            await wf.signals("n").receive()
+            await wf.signals("n").receive()
+            await wf.signals("n").receive()
+
+    story = Story(reader).start(signals=(CarriedSignal("n", payload(8), "m"),))
+    assert list(story.run.signals.awaited) == ["other", "n"]
+    story.signal("other").signal("n")
+    assert list(story.run.signals.awaited) == ["n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [(3, "TypeError: the name of a signal must be a str, not int"), ("", "must not be empty"), ("\ud800", "Unicode")],
+)
+def test_what_no_signal_can_be_called_is_not_waited_for(name, error):
+    """Nobody could send it, and what is awaited is stored."""
+
+    @wf.workflow
+    async def listener() -> None:
+        wf.signals(name)
+
+    assert error in Story(listener).start().failure.summary()
+
+
 def test_receive_nowait_and_statistics():
     """What is there is taken without waiting."""
 

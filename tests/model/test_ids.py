@@ -14,6 +14,7 @@ from wfactors.model.ids import (
     partition_of,
     validated_id,
     validated_queue,
+    validated_signal,
     validated_text,
 )
 
@@ -96,6 +97,14 @@ def test_a_queue_has_a_shorter_name() -> None:
     assert validated_queue("q" * 255) == "q" * 255
     with pytest.raises(ValueError, match="a queue name has 256 bytes"):
         validated_queue("q" * 256)
+
+
+def test_a_signal_has_a_name() -> None:
+    """As long a one as a workflow may have: those that are awaited are written with each batch."""
+    assert validated_signal("s" * ID_BYTES_MAX) == "s" * ID_BYTES_MAX
+    for name, words in (("", "must not be empty"), ("s" * (ID_BYTES_MAX + 1), "has 4,097 bytes, the limit is 4,096")):
+        with pytest.raises(ValueError, match=f"the name of a signal {words}"):
+            validated_signal(name)
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"bytes"])

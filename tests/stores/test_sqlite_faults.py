@@ -305,7 +305,7 @@ def cases() -> Iterator[tuple[Table, str, str]]:
 async def fill(store: SqliteStore) -> None:
     async with store.open():
         owner = await Owner.take(store)
-        rows = [header(f"i{number}", attributes=append().data) for number in range(1, 4)]
+        rows = [header(f"i{number}", attributes=append().data, awaited=("go",)) for number in range(1, 4)]
         await store.create([request(row) for row in rows])
         await owner.commit(
             headers=rows,

@@ -6,7 +6,9 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
+import wfactors as wf
 from wfactors.errors import StoreVersionError
 from wfactors.stores.sql.migrations import MIGRATIONS
 from wfactors.stores.sql.tables import (
@@ -23,11 +25,15 @@ from wfactors.stores.sql.tables import (
 )
 from wfactors.stores.sqlite import SqliteStore
 from wfactors.stores.sqlite_connection import Settings, connect_writer
+from wfactors.testing.clocks import AutojumpHold, VirtualClock
 from wfactors.testing.conformance.builders import header, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from trio.testing import MockClock
 
 
 TABLES = {table.name for table in (HEADERS, EVENTS, TASKS, INBOX)}
@@ -136,6 +142,50 @@ async def test_an_older_file_is_brought_up_to_date(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM shapes").fetchone() == (0,)
         connection.close()
     assert version_of(path) == len(MIGRATIONS) + 2
+
+
+@wf.workflow
+async def patient(names: list[str]) -> list[int]:
+    return [await wf.signals(name, int).receive() for name in names]
+
+
+def as_version_1(new: Path, old: Path) -> None:
+    """What the release before the second step would have written of the same workflows."""
+    connection = connect_writer(Settings(str(old), migrations=MIGRATIONS[:1]))
+    connection.execute("ATTACH ? AS new", [str(new)])
+    for table in (HEADERS, EVENTS, TASKS, INBOX, REPLIES, PARTITIONS):
+        names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table.name})"))
+        connection.execute(f"INSERT INTO main.{table.name} ({names}) SELECT {names} FROM new.{table.name}")
+    connection.close()
+
+
+async def test_an_open_workflow_in_a_file_of_version_1_goes_on(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The signals it waits for are not known to that file; they are from the moment it is in memory again."""
+    clock, hold = VirtualClock(autojump_clock), AutojumpHold(autojump_clock)
+
+    def engine(path: Path) -> AbstractAsyncContextManager[wf.Engine]:
+        store = SqliteStore(path, clock=clock.now, hold=hold, poll_idle_seconds=None)
+        return wf.open_engine(store, register=[patient], clock=clock, hold=hold, lease=600)
+
+    async with engine(tmp_path / "new.db") as running:
+        handle = await running.start(patient, ["first", "second", "third"], id="w")
+        await handle.signal("first", 1)
+        await trio.sleep(1)
+        assert ("second",) == (await handle.describe()).signals
+    old = tmp_path / "old.db"
+    as_version_1(tmp_path / "new.db", old)
+    assert 1 == version_of(old)
+    async with engine(old) as running:
+        again = await running.get("w")
+        assert ("open", ()) == ((await again.describe()).status, (await again.describe()).signals)
+        with pytest.raises(wf.QueryError):
+            await again.query("anything")
+        await trio.sleep(1)
+        assert ("second",) == (await again.describe()).signals
+        await again.signal("second", 2)
+        await again.signal("third", 3)
+        assert [1, 2, 3] == await again.result()
+    assert len(MIGRATIONS) == version_of(old)
 
 
 async def test_a_newer_file_is_refused(tmp_path: Path) -> None:

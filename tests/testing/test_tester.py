@@ -372,7 +372,7 @@ async def test_a_parked_workflow_says_why(tester):
 
 
 async def test_a_workflow_that_waits_for_ever_shows_its_lines(tester):
-    """Of a signal that never comes nothing is in the store; the code that waits for it is shown, task by task."""
+    """The signal that never comes is named; and the code that waits is shown, task by task."""
 
     async def patient() -> None:
         await wf.signals("never", str).receive()
@@ -387,8 +387,9 @@ async def test_a_workflow_that_waits_for_ever_shows_its_lines(tester):
         await tester.run(waits, id="w")
     lines = str(caught.value).splitlines()
     assert lines[1] == "  w (waits)"
-    assert lines[3::2] == ["      await wf.sleep_forever()", '      await wf.signals("never", str).receive()']
-    places = [line.partition(".py:")[2].rpartition("<locals>.")[2] for line in lines[2::2]]
+    assert lines[2] == "    waits for signal 'never'"
+    assert lines[4::2] == ["      await wf.sleep_forever()", '      await wf.signals("never", str).receive()']
+    places = [line.partition(".py:")[2].rpartition("<locals>.")[2] for line in lines[3::2]]
     assert places == ["waits", "patient"]
 
 
@@ -403,7 +404,8 @@ async def test_the_description_survives_code_that_does_not_replay(tester):
 
     await tester.start(moody, id="m")
     await tester.sleep(60)
-    assert "  m (moody)\n    where in its code is not known: at event 1 the history" in await tester.describe()
+    waits = "  m (moody)\n    waits for signal 'never'\n"
+    assert f"{waits}    where in its code is not known: at event 1 the history" in await tester.describe()
 
 
 async def test_nothing_open_is_said_so(tester):

@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from wfactors.actors.ledger import Ledger
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Instance", "State"]
+
+_AWAITED_MAX = 20
 
 
 class State(Enum):
@@ -168,6 +171,14 @@ class Instance:
         return min(heap[0][0], self.run.next_deadline) if heap else self.run.next_deadline
 
     @property
+    def awaited(self) -> tuple[str, ...]:
+        """The signals its code waits for, as the header shows them; none unless it could take one in now."""
+        run = self.run
+        if run is None or not run.signals.awaited or self.state is not State.READY:
+            return ()
+        return tuple(islice(run.signals.awaited, _AWAITED_MAX))
+
+    @property
     def is_parked(self) -> bool:
         """Whether it stands still."""
         return self.state is State.PARKED
@@ -257,6 +268,7 @@ class Instance:
             parent_close=old.parent_close,
             attributes=self.attributes,
             context=self.context,
+            awaited=self.awaited,
         )
         return self.header
 

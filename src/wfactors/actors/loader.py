@@ -183,7 +183,8 @@ class Loader:
         instance.state = State.READY if instance.status is Status.OPEN else State.CLOSED
         if instance.state is State.READY:
             instance.parked = None
-            if was_parked:
+            # Code that has changed, and a row of before there was the column, may tell other signals than it waits for.
+            if was_parked or instance.awaited != instance.header.awaited:
                 partition.touch(instance)
             assert instance.run is not None
             resumes = [mail for mail in instance.mail if isinstance(mail.content, Resume)]

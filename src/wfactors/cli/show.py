@@ -139,6 +139,7 @@ def _as_json(shown: _Shown) -> dict[str, Any]:
         "input": shown.input,
         "result": shown.result,
         "waits_for": [] if shown.header.status is not Status.OPEN else shown.description.waits_for,
+        "signals": list(shown.description.signals),
         "pending_activities": [
             {
                 "call": task.key.call,
@@ -252,11 +253,13 @@ def _print_waits(console: Console, shown: _Shown) -> None:
         console.print(Text(f"  {span.kind} {safe(span.name)}, since {since}{safe(detail, keep_lines=True)}"))
     if len(waiting) > _CHILDREN_SHOWN:
         console.print(f"  and {len(waiting) - _CHILDREN_SHOWN:,} more", style="dim")
+    for name in header.awaited:
+        console.print(Text(f"  signal '{safe(name)}'"))
     if header.wake_at is not None:
         at = datetime.fromtimestamp(header.wake_at, UTC)
         verb = "wakes" if at > now else "is due since"
         console.print(Text(f"  its clock: {verb} {clock(at)} ({ago(at, now)})"))
-    if not waiting and header.wake_at is None and header.parked is None:
+    if not (waiting or header.awaited) and header.wake_at is None and header.parked is None:
         console.print("  a signal, an update, or being cancelled")
 
 

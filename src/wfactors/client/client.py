@@ -23,6 +23,7 @@ from wfactors.model.ids import (
     partition_of,
     validated_id,
     validated_queue,
+    validated_signal,
     validated_text,
 )
 from wfactors.model.messages import Message, Signal
@@ -178,7 +179,7 @@ class Client:
         request, result_type, raises = self._request(
             workflow, args, {}, id, queue, OnConflict.USE_EXISTING, Reuse(reuse), None, attributes, context
         )
-        body = Signal(signal, self.payload(value, Any, f"signal {signal!r}"), context=self.carried())
+        body = Signal(validated_signal(signal), self.payload(value, Any, f"signal {signal!r}"), context=self.carried())
         message = Message(new_message_id(), request.header.partition, request.header.instance, body)
         return await self._start(attrs.evolve(request, signal=message), result_type, raises)
 
@@ -421,6 +422,7 @@ class Client:
             parent=None if header.parent is None else header.parent.id,
             failure=failure,
             activities=tasks,
+            signals=header.awaited,
             children=[(child.id, child.workflow) for child in children],
             events=header.events,
             history_bytes=header.history_bytes,

@@ -18,7 +18,7 @@ from wfactors.errors import (
 )
 from wfactors.model.events import Event
 from wfactors.model.failures import Failure
-from wfactors.model.ids import validated_text
+from wfactors.model.ids import validated_signal, validated_text
 from wfactors.model.messages import Cancel, Resume, Signal, Terminate, Update
 from wfactors.model.payloads import NULL
 from wfactors.model.records import HeaderRow, InstanceFilter, TaskRow
@@ -49,6 +49,7 @@ class Description:
         wake_at: When its next timer fires.
         parent: Id of the instance that started it.
         activities: Its activity calls that have no outcome yet.
+        signals: Names of the signals it waits for, the one it has waited for longest first; at most twenty.
         children: Id and workflow of its open children, the oldest first; at most a hundred.
         events: Number of events in the history of this run.
         attributes: Searchable attributes.
@@ -68,6 +69,7 @@ class Description:
     parent: str | None
     failure: Failure | None
     activities: Sequence[TaskRow]
+    signals: Sequence[str]
     children: Sequence[tuple[str, str]]
     events: int
     history_bytes: int
@@ -79,6 +81,7 @@ class Description:
         words = [_task_in_words(task) for task in self.activities]
         if self.parked is not None:
             words.insert(0, "somebody to resume it (parked)")
+        words += [f"signal {name!r}" for name in self.signals]
         if self.wake_at is not None:
             words.append(f"a timer at {self.wake_at.isoformat(timespec='milliseconds')}")
         words += [f"workflow {workflow} ({id!r})" for id, workflow in self.children]
@@ -169,7 +172,7 @@ class Handle(Generic[R]):
             ConversionError: ``value`` cannot be stored.
         """
         payload = self._client.payload(value, type, f"signal {name!r}")
-        body = Signal(_checked_name(name, "signal"), payload, context=self._client.carried())
+        body = Signal(validated_signal(name), payload, context=self._client.carried())
         await self._client.requests.tell(await self._open(), body)
 
     async def query(self, name: str, *args: object, result_type: Any = Any) -> Any:

@@ -34,7 +34,7 @@ def waiting(run: Run) -> list[str]:
 def stuck_reason(run: Run) -> str | None:
     """Why nothing from outside can wake any task; None if something can."""
     scheduler = run.scheduler
-    if run.calls.pending or run.requests.updates or run.signals.is_awaited or scheduler.next_deadline != inf:
+    if run.calls.pending or run.requests.updates or run.signals.awaited or scheduler.next_deadline != inf:
         return None
     tasks = scheduler.live_tasks()
     if any(task.waiting_for == SLEEP_FOREVER for task in tasks):

@@ -44,10 +44,12 @@ class SignalStatistics:
 class SignalQueue:
     """The signals of one name. Either nobody waits or nothing is kept."""
 
-    __slots__ = ("_kept", "_waiting", "name")
+    __slots__ = ("_awaited", "_kept", "_waiting", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, awaited: dict[str, None]) -> None:
         self.name = name
+        # That of all queues of the run: this name is in it while a task waits here.
+        self._awaited = awaited
         # With the number of its arrival among all signals of the run.
         self._kept: deque[tuple[int, CarriedSignal | SignalReceived]] = deque()
         # A dict as an ordered set: who waits longest is served first, and who is cancelled leaves in O(1).
@@ -57,17 +59,13 @@ class SignalQueue:
         return f"signal {self.name!r}"
 
     @property
-    def is_awaited(self) -> bool:
-        return bool(self._waiting)
-
-    @property
     def kept(self) -> deque[tuple[int, CarriedSignal | SignalReceived]]:
         return self._kept
 
     def put(self, arrival: int, signal: CarriedSignal | SignalReceived) -> None:
         """Give the signal to whoever waits longest, or keep it."""
         for task in self._waiting:
-            del self._waiting[task]
+            self._leave(task)
             reschedule(task, signal.payload)
             return
         self._kept.append((arrival, signal))
@@ -87,6 +85,7 @@ class SignalQueue:
             return payload
         task = current_task()
         self._waiting[task] = None
+        self._awaited[self.name] = None
         task.waiting_for = self
         received: Payload = await park(task, partial(self._abort, task))
         return received
@@ -95,29 +94,35 @@ class SignalQueue:
         return SignalStatistics(current_buffer_used=len(self._kept), tasks_waiting_receive=len(self._waiting))
 
     def _abort(self, task: Task, _: RaiseCancel) -> Abort:
-        del self._waiting[task]
+        self._leave(task)
         return Abort.SUCCEEDED
+
+    def _leave(self, task: Task) -> None:
+        del self._waiting[task]
+        if not self._waiting:
+            del self._awaited[self.name]
 
 
 class Signals:
-    """All signals of a run."""
+    """All signals of a run.
 
-    __slots__ = ("_arrivals", "_queues")
+    Attributes:
+        awaited: The names that tasks wait for, a dict as an ordered set, the one awaited longest first.
+            The queues keep it, so nobody has to look through all there ever were.
+    """
+
+    __slots__ = ("_arrivals", "_queues", "awaited")
 
     def __init__(self) -> None:
         self._queues: dict[str, SignalQueue] = {}
+        self.awaited: dict[str, None] = {}
         self._arrivals = 0
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether any task waits for a signal."""
-        return any(queue.is_awaited for queue in self._queues.values())
 
     def queue(self, name: str) -> SignalQueue:
         """The one queue of this name."""
         queue = self._queues.get(name)
         if queue is None:
-            queue = self._queues[name] = SignalQueue(name)
+            queue = self._queues[name] = SignalQueue(name, self.awaited)
         return queue
 
     def arrived(self, signal: CarriedSignal | SignalReceived) -> None:

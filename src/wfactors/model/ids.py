@@ -26,6 +26,7 @@ __all__ = [
     "validated_id",
     "validated_name",
     "validated_queue",
+    "validated_signal",
     "validated_text",
 ]
 
@@ -105,6 +106,11 @@ def validated_name(name: str) -> str:
 def validated_queue(queue: str) -> str:
     """Return ``queue`` if it can name a queue, else raise ValueError or TypeError saying why."""
     return _validated("a queue name", queue, QUEUE_BYTES_MAX)
+
+
+def validated_signal(name: str) -> str:
+    """Return ``name`` if it can name a signal, else raise ValueError or TypeError saying why."""
+    return _validated("the name of a signal", name, ID_BYTES_MAX)
 
 
 def validated_text(what: str, text: str) -> str:

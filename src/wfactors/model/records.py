@@ -49,6 +49,8 @@ class HeaderRow:
         events: Number of events in the history.
         history_bytes: Their size as stored.
         attributes: The searchable attributes as a JSON object.
+        awaited: Names of signals that its tasks wait for, the one awaited longest first; at most twenty, since they
+            are written with each batch. Empty unless it is open and not parked.
     """
 
     instance: str
@@ -73,6 +75,7 @@ class HeaderRow:
     parent_close: ParentClose = ParentClose.CANCEL
     attributes: Payload | None = None
     context: Mapping[str, str] = attrs.field(factory=dict)
+    awaited: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -148,7 +151,7 @@ class Batch:
         partition: The partition, with the ``epoch`` its owner holds it under.
         sequence: One more than that of the batch before; the fence and the guard against applying it twice.
         headers: Rows to insert or replace whole, by (instance, run), each once. A run that ends precedes the one it
-            continues as. Rows that exist keep their instance, id, partition and created_at.
+            continues as. Rows that exist keep their instance, id, partition, parent and created_at.
         appends: Events to add.
         tasks: Task rows to insert or replace whole, by key, each once. Rows that exist keep partition, queue, activity.
         tasks_removed: Tasks that have their outcome.

@@ -177,6 +177,7 @@ async def _headers(world: World, dice: Dice, partition: str) -> list[HeaderRow]:
             case 0:
                 parked = "unknown workflow" if dice.is_rare() else None
                 changes: dict[str, Any] = {"wake_at": world.time(dice), "parked": parked, "events": row.events + 1}
+                changes["awaited"] = dice.pick(((), ("go",), ("go", "a'b\x00\N{SNOWMAN}")))
                 headers.append(attrs.evolve(row, start=None, attributes=payload(dice.pick(TEXTS)), **changes))
             case 1:
                 headers.append(closed(row, Status.CONTINUED, at=world.clock.now))

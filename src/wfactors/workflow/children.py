@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 from wfactors.errors import StoreCorrupt, WorkflowClosed, WorkflowNotFound
 from wfactors.kernel.lowlevel import checkpoint_if_cancelled, current_task, park
 from wfactors.model.events import ChildFailed, RequestFailed
-from wfactors.model.ids import validated_id, validated_text
+from wfactors.model.ids import validated_id, validated_signal, validated_text
 from wfactors.model.payloads import Payload
 from wfactors.model.status import ParentClose
 from wfactors.registry import Workflow
@@ -122,7 +122,7 @@ async def signal(id: str, name: str, value: Any = None) -> None:
     """
     here = inside("signal()")
     here.command("signal()")
-    validated_text("the name of a signal", name)
+    validated_signal(name)
     await checkpoint_if_cancelled()
     task = current_task()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from wfactors.model.ids import validated_signal
 from wfactors.workflow.inside import Inside, inside
 
 if TYPE_CHECKING:
@@ -86,9 +87,7 @@ def signals(name: str, type: Any = Any) -> SignalChannel[Any]:
         type: What the values are: a class, or any other annotation. Anything that JSON can hold, if left out.
 
     Raises:
+        ValueError: No signal can have this name.
         TypeError: ``name`` is no string.
     """
-    here = inside("signals()")
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a signal is a string, not {name!r}")
-    return SignalChannel(here, name, type)
+    return SignalChannel(inside("signals()"), validated_signal(name), type)

@@ -77,6 +77,7 @@ MIGRATIONS: tuple[Step, ...] = (
         )""",
         "CREATE INDEX replies_instance ON replies (instance)",
     ),
+    ("ALTER TABLE headers ADD COLUMN awaited BLOB",),
 )
 
 

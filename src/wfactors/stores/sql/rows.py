@@ -44,6 +44,7 @@ _STATUSES = {str(status): status for status in Status}
 _POLICIES = {str(policy): policy for policy in ParentClose}
 _CONTEXT = dict[str, str]
 _NAMES = list[str]
+_AWAITED = tuple[str, ...]
 
 
 # --- Checks ----------------------------------------------------------------------------------------------------------
@@ -130,6 +131,7 @@ def header_values(header: HeaderRow) -> Values:
         _bytes(header.attributes),
         _json(header.context),
         None if parent is None else parent.instance,
+        _json(header.awaited),
     )
 
 
@@ -139,6 +141,7 @@ def header_of(values: Values) -> HeaderRow:
     (
         instance, run, id, workflow, queue, partition, root_id, created_at, _, parked, started_at, closed_at, wake_at,
         events, history_bytes, start, result, failure, parent, _, attributes, context, _,
+        awaited,
     ) = values  # fmt: skip
     return HeaderRow(
         instance,
@@ -163,6 +166,7 @@ def header_of(values: Values) -> HeaderRow:
         _chosen(HEADERS, values, 19, _POLICIES),
         None if attributes is None else Payload(attributes),
         {} if context is None else _decoded(HEADERS, values, 21, _CONTEXT),
+        () if awaited is None else _decoded(HEADERS, values, 23, _AWAITED),
     )
 
 

@@ -93,11 +93,11 @@ HEADERS = Table(
         "text instance, integer run, text id, text workflow, text queue, text partition, text root_id, real created_at,"
         "text status, text? parked, real? started_at, real? closed_at, real? wake_at, integer events,"
         "integer history_bytes, json? start, json? result, json? failure, json? parent, text parent_close,"
-        "json? attributes, json? context, text? parent_instance"
+        "json? attributes, json? context, text? parent_instance, json? awaited"
     ),
     key=("instance", "run"),
     # Nor does an update then touch the indices that these are in.
-    constant=("id", "partition", "created_at"),
+    constant=("id", "partition", "created_at", "parent", "parent_instance"),
 )
 EVENTS = Table(
     "events",

@@ -218,7 +218,7 @@ class CommitConformance(Suite):
     async def test_headers_are_replaced_whole(self, opened: Store) -> None:
         """A header that is there is replaced, fields that went away included."""
         owner = await Owner.take(opened)
-        first = header("i1", wake_at=NOW, attributes=payload('{"tier":1}'), parked="unknown workflow")
+        first = header("i1", wake_at=NOW, attributes=payload('{"tier":1}'), parked="unknown workflow", awaited=("go",))
         await owner.commit(headers=[first])
         second = header("i1", started_at=NOW + 1, events=7, history_bytes=900, start=None)
         await owner.commit(headers=[second])
@@ -241,6 +241,7 @@ class CommitConformance(Suite):
             parent_close=ParentClose.ABANDON,
             attributes=payload('{"tier":"gold"}'),
             context={"traceparent": "00-1-2-01", "tenant": "ä"},
+            awaited=("approve", "a'b\x00\N{SNOWMAN}"),
         )
         failed = closed(header("i2"), Status.FAILED, failure=FAILURE, result=payload("7"))
         owner = await Owner.take(opened)
