@@ -242,7 +242,7 @@ class Nursery:
         self._closed = True
         self._errors = None
 
-    def dismantle(self) -> None:
+    def _dismantle(self) -> None:
         """Forget what refers back to the nursery; nothing of the workflow runs any more."""
         del self._scheduler, self.parent_task, self.cancel_scope
 

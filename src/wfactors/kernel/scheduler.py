@@ -319,7 +319,7 @@ class Scheduler(TaskTree):
             if task is not None:
                 task.dismantle()
         for nursery in (self._main_nursery, self._handlers):
-            nursery.dismantle()
+            nursery._dismantle()
         del self._main_nursery, self._handlers, self.root_scope, self._generators
 
     def refuse_wait(self) -> bool:
@@ -334,6 +334,6 @@ def _forget(task: Task) -> None:
     task.exited = True
     task.is_parked = False
     for nursery in task.child_nurseries:
-        nursery.dismantle()
+        nursery._dismantle()
     task.child_nurseries.clear()
     task.abort_fn = task.custom_sleep_data = task.waiting_for = task._done = None
