@@ -10,10 +10,13 @@ import pytest
 import trio
 import trio.testing
 
+import wfactors as wf
+import wfactors.actors.node
 from tests.stores.sqlite_kit import names_in
 from wfactors.errors import LeaseLost, StoreCorrupt, StoreUnavailable
 from wfactors.stores.sqlite import SqliteStore
-from wfactors.stores.sqlite_thread import WorkThread
+from wfactors.stores.sqlite_session import Session
+from wfactors.stores.sqlite_thread import Job, WorkThread
 from wfactors.testing.conformance.builders import SHOP, Owner, append, header, node, request, signal
 
 if TYPE_CHECKING:
@@ -265,6 +268,97 @@ async def test_what_the_start_raises_comes_out_of_open() -> None:
         await thread.open()
     assert threading.active_count() == before
     await thread.close()
+
+
+@pytest.mark.parametrize("part", ["pause", "work", "idle"])
+async def test_a_thread_that_fails_tells_whoever_waits_and_whoever_comes(part: str) -> None:
+    """Whatever part of it raises, nobody waits for ever, and closing ends it."""
+    before = threading.active_count()
+    entered, opened, finished, broken = [threading.Event() for _ in range(4)]
+
+    def reach(name: str) -> None:
+        if name == part and broken.is_set():
+            raise OverflowError("timestamp too large")
+
+    def work(jobs: list[Job[Any, Any]]) -> None:
+        entered.set()
+        opened.wait()
+        reach("work")
+        for job in jobs:
+            job.finish(job.argument)
+
+    thread = WorkThread(
+        "test",
+        start=lambda: None,
+        work=work,
+        finish=finished.set,
+        idle=lambda: reach("idle"),
+        pause=lambda: reach("pause"),
+    )
+    await thread.open()
+    answers: dict[str, str] = {}
+
+    async def call(name: str) -> None:
+        try:
+            answers[name] = await thread.run(lambda _, arguments: list(arguments), "done")
+        except StoreUnavailable as error:
+            answers[name] = str(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call, "in work")
+        await trio.to_thread.run_sync(entered.wait)
+        nursery.start_soon(call, "behind it")
+        await trio.testing.wait_all_tasks_blocked()
+        broken.set()
+        opened.set()
+    await call("later")
+    failure = "test: its thread has failed: OverflowError: timestamp too large; close the store and open it again"
+    assert {
+        "in work": failure if part == "work" else "done",
+        "behind it": failure,
+        "later": failure,
+    } == answers
+    await thread.close()
+    assert finished.is_set()
+    assert threading.active_count() == before
+
+
+async def test_an_engine_whose_writer_fails_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls get StoreUnavailable, its block can be left, and the file serves the next engine."""
+    monkeypatch.setattr(wfactors.actors.node, "_FLUSH_SECONDS", 0.1)
+
+    @wf.workflow
+    async def brief() -> str:
+        return "done"
+
+    def fail(_: list[Job[Any, Any]]) -> None:
+        raise OverflowError("timestamp too large")
+
+    store = SqliteStore(tmp_path / "store.db", poll_idle_seconds=None)
+    async with wf.open_engine(store, register=[brief], grace=0) as engine:
+        assert await engine.run(brief, id="first") == "done"
+        store._session.writer_thread._work = fail
+        with pytest.raises(StoreUnavailable, match="timestamp too large"):
+            await engine.start(brief)
+    async with wf.open_engine(store, register=[brief]) as engine:
+        assert await (await engine.get("first")).result() == "done"
+
+
+async def test_a_reader_that_does_not_end_well_leaves_the_writer_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the reader raised at its end comes out of the block, and no thread and no lock is left behind."""
+
+    def finish(session: Session) -> None:
+        raise StoreCorrupt("the end")
+
+    before = threading.active_count()
+    monkeypatch.setattr(Session, "_finish_reading", finish)
+    with pytest.raises(StoreCorrupt, match="the end"):
+        async with SqliteStore(tmp_path / "store.db").open():
+            pass
+    assert threading.active_count() == before
+    assert names_in(tmp_path) == ["store.db"]
 
 
 async def test_a_long_read_is_interrupted_when_it_is_cancelled(store: SqliteStore) -> None:

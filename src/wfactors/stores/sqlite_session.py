@@ -89,12 +89,16 @@ class Session:
 
     async def stop(self) -> None:
         """Finish what was asked, end the threads, disconnect; the writer last, so that it folds the log away."""
-        await self._reader_thread.close()
-        if self._inline is not None:
-            self._inline.close()
-            self._inline = None
-        await self.writer_thread.close()
-        self.locks.close()
+        try:
+            await self._reader_thread.close()
+        finally:
+            if self._inline is not None:
+                self._inline.close()
+                self._inline = None
+            try:
+                await self.writer_thread.close()
+            finally:
+                self.locks.close()
 
     def _tell_everybody(self) -> None:
         # Once the program's event loop has crashed, nobody waits any more.

@@ -7,11 +7,15 @@ gathers while it is worked on is the next group. That is the whole of group comm
 **Cancellation is decided by one pop.** A job carries a list with one token. Whoever pops it first decides: the caller
 (the job is withdrawn, nothing was done) or the thread (the caller waits for the result, however long it takes, and
 learns it). Abandoning calls instead left up to one in eight cancelled calls committed without anybody knowing.
+
+**The thread outlives its own failures.** Where its code raises, it does nothing more but to tell everybody so, those
+who wait and those who come, until it is closed: nobody waits for a thread that is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -23,6 +27,8 @@ import trio
 from wfactors.errors import StoreUnavailable
 
 __all__ = ["Hold", "Job", "WorkThread"]
+
+_log = logging.getLogger("wfactors.stores.sqlite")
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -79,7 +85,7 @@ class WorkThread:
     Args:
         name: Of the thread, for people.
         start: Runs first, in the thread; what it raises comes out of ``open``.
-        work: Does jobs, all of them, giving each its result; must not raise.
+        work: Does jobs, all of them, giving each its result or its error.
         finish: Runs last, in the thread.
         hold: Told of each job.
         idle: Runs in the thread when nothing was asked for ``pause()`` seconds (None: for ever), and after jobs.
@@ -114,7 +120,8 @@ class WorkThread:
         self._token: trio.lowlevel.TrioToken | None = None
         self._is_open = False
         self._closing: Job[None, None] | None = None
-        # Held while the thread changes which jobs it works on, so that only these can be interrupted.
+        # What the thread has taken and not answered. The lock is held while it lets go of jobs, so that none is
+        # interrupted instead of them.
         self._current_lock = threading.Lock()
         self._current: list[Job[Any, Any]] = []
 
@@ -216,18 +223,11 @@ class WorkThread:
             self._answer([opening])
             return
         self._answer([opening])
-        is_last = False
-        while not is_last:
-            jobs, is_last = self._take()
-            if jobs:
-                with self._current_lock:
-                    self._current = jobs
-                self._work(jobs)
-                with self._current_lock:
-                    self._current = []
-                self._answer(jobs)
-            if not is_last:
-                self._idle()
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - a thread that just ended would let everybody wait for ever
+            _log.exception("%s: its thread has failed", self._name)
+            self._refuse(error)
         assert self._closing is not None
         try:
             self._finish()
@@ -235,23 +235,52 @@ class WorkThread:
             self._closing.finish(error)
         self._answer([self._closing])
 
-    def _take(self) -> tuple[list[Job[Any, Any]], bool]:
-        """The jobs that wait now, after waiting for one; whether nothing will come behind them."""
+    def _serve(self) -> None:
+        """Do what is asked until nothing will come any more."""
+        is_last = False
+        while not is_last:
+            is_last = self._take(self._pause())
+            if self._current:
+                self._work(self._current)
+                self._answer_current()
+            if not is_last:
+                self._idle()
+
+    def _refuse(self, failure: BaseException) -> None:
+        """Tell all whose jobs were taken, and all who come, what became of the thread, until it is closed."""
+        why = f"{self._name}: its thread has failed: {type(failure).__name__}: {failure}"
+        is_last = False
+        while True:
+            for job in self._current:
+                job.finish(StoreUnavailable(f"{why}; close the store and open it again"))
+                assert job.error is not None
+                job.error.__cause__ = failure
+            self._answer_current()
+            if is_last:
+                return
+            is_last = self._take(None)
+
+    def _take(self, pause_seconds: float | None) -> bool:
+        """Make the jobs that wait now the current ones, after waiting for one; whether these are the last."""
         try:
-            job = self._jobs.get(timeout=self._pause())
+            job = self._jobs.get(timeout=pause_seconds)
         except queue.Empty:
-            return [], False
-        jobs = []
+            return False
         while job is not None:
             if job.claim():
-                jobs.append(job)
+                self._current.append(job)
                 if not self._is_grouping:
-                    return jobs, False
+                    return False
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
-                return jobs, False
-        return jobs, True
+                return False
+        return True
+
+    def _answer_current(self) -> None:
+        self._answer(self._current)
+        with self._current_lock:
+            self._current = []
 
     def _answer(self, jobs: list[Job[Any, Any]]) -> None:
         assert self._token is not None
