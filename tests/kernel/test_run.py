@@ -20,6 +20,7 @@ from wfactors.model.events import (
     CarriedSignal,
     ChildCancelAsked,
     ChildScheduled,
+    RunCancelled,
     RunCompleted,
     RunContinued,
     SignalSent,
@@ -744,6 +745,28 @@ def test_continue_as_new_passes_through_nurseries_and_carries_unread_signals():
         CarriedSignal("b", payload(3), "message-3"),
     )
     assert story.decisions == [RunContinued("forever", payload([2]), carried)]
+
+
+def test_a_cancelled_run_that_continues_leaves_the_cancel_to_the_next():
+    """It goes over as often as runs continue, with the first reason, and is in force from the first checkpoint on."""
+    before = []
+
+    @wf.workflow
+    async def again(n: int) -> None:
+        before.append(n)
+        with wf.CancelScope(shield=True):
+            await step(n)
+        if n < 2:
+            wf.continue_as_new(n + 1)
+        await step(n)
+        before.append("never")
+
+    first = Story(again).start(1).cancel("enough").cancel("more").completed(0, 1)
+    assert first.decisions == [RunContinued("again", payload([2]), (), "enough")]
+    second = Story(again).start(2, cancel_reason="enough").completed(0, 1)
+    assert [type(decision) for decision in second.decisions] == [RunCancelled]
+    assert second.decisions[0].failure.message == "enough"
+    assert before == [1, 2]
 
 
 def test_continue_as_new_beside_a_failure_is_a_failure():

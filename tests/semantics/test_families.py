@@ -251,3 +251,47 @@ async def test_a_child_whose_type_is_unknown_is_parked_and_its_parent_waits(back
         assert ["obey"] == [item.workflow async for item in engine.list(parked=True)]
     async with backend.engine(outlived, obey) as engine:
         assert [True, 1000] == await (await engine.get("p")).result()
+
+
+@wf.workflow
+async def tries(seconds: float) -> str:
+    """Calls a child that nobody here knows, for so long."""
+    with wf.move_on_after(seconds) as patience:
+        await obey()
+    return "moved on" if patience.cancelled_caught else "obeyed"
+
+
+async def test_a_deadline_holds_around_a_child_that_cannot_start(backend, autojump_clock) -> None:
+    """The child never starts, and needs no code for that."""
+    async with backend.engine(tries) as engine:
+        began = trio.current_time()
+        assert "moved on" == await engine.run(tries, 10)
+        assert 10 <= trio.current_time() - began < 11
+        (child,) = [item async for item in engine.list(workflow="obey")]
+        assert ("cancelled", None, None) == (child.status.value, child.parked, child.started_at)
+        kinds = [type(event).__name__ for event in await (await engine.get(child.id)).history()]
+    assert ["CancelRequested", "RunCancelled"] == kinds
+
+
+async def test_whoever_cancels_a_workflow_that_cannot_start_ends_it(backend, autojump_clock) -> None:
+    """Whether it is parked by then or about to be."""
+    async with backend.engine(tries) as engine:
+        for seconds in (0, 1):
+            handle = await engine.start(obey)
+            await trio.sleep(seconds)
+            await handle.cancel("enough")
+            with pytest.raises(wf.WorkflowCancelled, match="enough"):
+                await handle.result()
+
+
+async def test_a_workflow_cancelled_before_a_node_took_it_never_starts(backend, autojump_clock) -> None:
+    """What its client takes back has no effect when a node comes."""
+    async with wf.open_client(backend.store()) as client:
+        handle = await client.start(outlived, 1000)
+        await handle.cancel("enough")
+    async with backend.engine(outlived, obey) as engine:
+        handle = await engine.get(handle.id)
+        with pytest.raises(wf.WorkflowCancelled, match="enough"):
+            await handle.result()
+        kinds = [type(event).__name__ for event in await handle.history()]
+    assert ["CancelRequested", "RunCancelled"] == kinds

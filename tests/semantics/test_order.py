@@ -109,23 +109,65 @@ async def test_a_signal_does_not_overtake_what_a_parked_workflow_was_sent(backen
         assert [1, 2, 3] == await handle.result()
 
 
-async def test_a_cancelled_workflow_may_continue_as_new(backend, autojump_clock) -> None:
-    """The new run starts and is not cancelled."""
+async def test_a_workflow_that_continues_as_new_stays_cancelled(backend, autojump_clock) -> None:
+    """Each new run starts, and is cancelled at its first checkpoint: it can clean up, and cannot escape."""
+    seen: list[str] = []
 
     @wf.workflow
-    async def phoenix(number: int) -> str:
-        if number:
-            return "second"
+    async def phoenix(number: int) -> None:
         try:
             await wf.sleep_forever()
         finally:
-            wf.continue_as_new(1)
+            seen.append(f"run {number} was cancelled")
+            if number < 3:
+                wf.continue_as_new(number + 1)
 
     async with backend.engine(phoenix) as engine:
-        handle = await engine.start(phoenix, 0)
+        handle = await engine.start(phoenix, 1)
         await trio.sleep(1)
-        await handle.cancel()
-        assert "second" == await handle.result()
+        await handle.cancel("enough")
+        with pytest.raises(wf.WorkflowCancelled, match="enough"):
+            await handle.result()
+    assert [f"run {number} was cancelled" for number in (1, 2, 3)] == seen
+
+
+@wf.activity
+async def stubborn() -> None:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(10)
+
+
+@wf.workflow
+async def polls(number: int) -> None:
+    await stubborn()
+    wf.continue_as_new(number + 1)
+
+
+async def test_a_cancel_that_comes_too_late_for_a_run_goes_over(backend, autojump_clock) -> None:
+    """What the run waited for came all the same; the next one takes the cancel in."""
+    async with backend.engine(polls, stubborn) as engine:
+        handle = await engine.start(polls, 0)
+        await trio.sleep(5)
+        await handle.cancel("enough")
+        with pytest.raises(wf.WorkflowCancelled, match="enough"):
+            await handle.result()
+        kinds = [[type(event).__name__ for event in await handle.history(run)] for run in (1, 2)]
+    assert "RunContinued" == kinds[0][-1]
+    assert ["RunStarted", "RunCancelled"] == kinds[1]
+
+
+async def test_the_deadline_of_a_parent_reaches_the_next_run(backend, autojump_clock) -> None:
+    """A child that continues as new under a deadline ends soon after it."""
+
+    @wf.workflow
+    async def parent() -> float:
+        began = wf.now()
+        with wf.move_on_after(45):
+            await polls(0)
+        return (wf.now() - began).total_seconds()
+
+    async with backend.engine(parent, polls, stubborn) as engine:
+        assert 50 == await engine.run(parent)
 
 
 @wf.workflow

@@ -303,7 +303,7 @@ class Effects:
                 attributes=old.attributes,
                 context=old.context,
             ),
-            carried=event.signals,
+            carried=event,
         )
         # Whoever did not get the answer sends the same message again, maybe to the next run.
         instance.ledger.taken |= taken

@@ -19,7 +19,6 @@ from wfactors.actors.mail import Mail
 from wfactors.actors.tracing import RunTrace
 from wfactors.kernel.run import Run
 from wfactors.model.events import (
-    CarriedSignal,
     Decision,
     Event,
     Fact,
@@ -133,8 +132,8 @@ class Instance:
         """Whether all that has reached it is taken in and durable."""
         return self.state is not State.LOADING and not (self.mail or self.is_queued or self.is_dirty or self.pins)
 
-    def adopt(self, header: HeaderRow, carried: tuple[CarriedSignal, ...] = ()) -> None:
-        """Begin from a header as the store has it, or as a parent made it."""
+    def adopt(self, header: HeaderRow, carried: RunContinued | None = None) -> None:
+        """Begin from a header as the store has it, or as a parent made it; ``carried`` ended the run before it."""
         self.header = header
         self.status = header.status
         self.parked = header.parked

@@ -244,7 +244,7 @@ class Loader:
                     elif isinstance(event, SignalReceived):
                         instance.ledger.taken.add(event.message)
                     elif isinstance(event, RunContinued) and is_unread:
-                        instance.carried = event.signals
+                        instance.carried = event
             is_unread = False
             number, ended_at = number - 1, began_at
 

@@ -1,7 +1,7 @@
 """Instances that stand still: their error is in view, and the inbox keeps their mail until they go on.
 
 A parked instance goes on when somebody resumes or cancels it, or when the partition changes hands. Until then it takes
-in only what needs none of its code: it can be terminated.
+in only what needs none of its code: it can be terminated and, if it has not started, cancelled.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from wfactors.actors.instance import Instance, State
 from wfactors.actors.mail import Content, Mail, Start, TimerDue, is_terminating
+from wfactors.kernel.run import Run
 from wfactors.model.messages import ActivityOutcome, Cancel, Message, ParentClosed, Query, Resume, StartChild, Update
 from wfactors.model.records import TaskKey
 
 if TYPE_CHECKING:
     from wfactors.actors.partition import Partition
+    from wfactors.kernel.run import Ports
 
 __all__ = ["EngineFault", "Parking"]
 
@@ -76,7 +78,7 @@ class Parking:
         is_condemned = self.is_condemned(instance.key)
         mail, instance.mail = instance.mail, deque()
         for item in mail:
-            if _needs_no_code(item.content) and not (is_condemned and is_terminating(item.content)):
+            if _needs_no_code(instance, item.content) and not (is_condemned and _is_ending(instance, item.content)):
                 self._partition.deliver(instance, item)
             else:
                 self.keep(instance, item)
@@ -113,7 +115,11 @@ class Parking:
 
     def take(self, instance: Instance, mail: Mail) -> None:
         """Take in one item of mail: it ends the instance, makes it go on, or is kept."""
-        if _needs_no_code(mail.content):
+        if _needs_no_code(instance, mail.content):
+            if not is_terminating(mail.content) and _is_ending(instance, mail.content):
+                # It never starts: a run without code, of which no port is asked, says so.
+                instance.run = Run(cast("Ports", None))
+                instance.state = State.READY
             self._partition.turns.take(instance, mail)
             if instance.state is State.CLOSED:
                 behind = [item for item in instance.mail if item.is_stored]
@@ -132,9 +138,15 @@ class Parking:
             self._partition.loader.request(instance)
 
 
-def _needs_no_code(content: Content) -> bool:
+def _needs_no_code(instance: Instance, content: Content) -> bool:
     # That it was started is true, and its parent waits to hear it.
-    return is_terminating(content) or isinstance(content, StartChild)
+    return _is_ending(instance, content) or isinstance(content, StartChild)
+
+
+def _is_ending(instance: Instance, content: Content) -> bool:
+    """Whether the instance ends by it without its code: also by being cancelled before it has started."""
+    is_unstarted = instance.start is not None and instance.header.run == 1
+    return is_terminating(content) or (is_unstarted and isinstance(content, Cancel | ParentClosed))
 
 
 def _why(instance: Instance) -> str:

@@ -153,13 +153,13 @@ class Turns:
     def _start(self, instance: Instance, mail: Mail, content: object, now: float) -> None:
         if instance.start is None or instance.state is not State.READY:
             return
-        withdrawn = _withdrawal(instance)
+        withdrawn = _withdrawal(instance) if instance.header.run == 1 else None
         if withdrawn is not None:
             # Cancelled before it started: it never does.
             instance.mail.remove(withdrawn)
             self.take(instance, withdrawn)
             return
-        header = instance.header
+        header, carried = instance.header, instance.carried
         fact = RunStarted(
             time=now,
             workflow=header.workflow,
@@ -169,9 +169,10 @@ class Turns:
             queue=header.queue,
             input=instance.start,
             parent=header.parent,
-            signals=instance.carried,
+            signals=() if carried is None else carried.signals,
             context=header.context,
             attributes=header.attributes if header.attributes is not None else NULL,
+            cancel_reason=None if carried is None else carried.cancel_reason,
         )
         pending, instance.start = instance.start, None
         instance.started_at = now
@@ -487,9 +488,7 @@ _FINISHED = True
 
 
 def _withdrawal(instance: Instance) -> Mail | None:
-    """What the parent says of a child that it no longer wants, if it lies in the mailbox."""
-    if instance.header.parent is None:
-        return None
+    """What says that nobody wants the run any more, if it lies in the mailbox."""
     for mail in instance.mail:
         if mail.done is None and isinstance(mail.content, Cancel | ParentClosed):
             return mail

@@ -46,7 +46,7 @@ def final_of_error(
     if rest and all(isinstance(leaf, ContinueAsNew) for leaf in rest):
         first = rest[0]
         assert isinstance(first, ContinueAsNew)
-        return RunContinued(workflow, first.input, unread())
+        return RunContinued(workflow, first.input, unread(), cancel_reason)
     return RunFailed(failure(error))
 
 

@@ -37,8 +37,6 @@ from wfactors.model.events import (
     RunFailed,
     RunStarted,
     RunTerminated,
-    TimerCancelled,
-    TimerSet,
 )
 
 if TYPE_CHECKING:
@@ -162,10 +160,10 @@ class Run:
         moved = () if spans is None else self.scheduler.timers.moved
         for timer, at in self.scheduler.take_timer_changes():
             if at is None:
-                issue(TimerCancelled(timer))
+                issue(events.TimerCancelled(timer))
             else:
                 self._timers = timer + 1
-                issue(TimerSet(timer, at))
+                issue(events.TimerSet(timer, at))
         if spans is not None:
             spans.note_timers(moved)
 
@@ -214,19 +212,23 @@ class Run:
         for signal in fact.signals:
             self.signals.arrived(signal)
         self.scheduler.start(self.ports.main, fact, name=fact.workflow, context=self.variables.copy())
+        if fact.cancel_reason is not None:
+            self._cancel(fact.cancel_reason)
 
     def _apply_timer(self, fact: TimerFired) -> None:
         if fact.timer >= self._timers:
             self.recorder.refuse_fact(f"timer {fact.timer} fired", f"no timer {fact.timer} was set")
 
     def _apply_cancel(self, fact: CancelRequested) -> None:
-        if self.cancel_reason is None:
-            self.cancel_reason = fact.reason
         if self.started is None:
             # Cancelled before it started: it never does.
-            self._end(RunCancelled(cancelled_failure(self.cancel_reason)))
+            self._end(RunCancelled(cancelled_failure(fact.reason)))
         else:
-            self.scheduler.root_scope.cancel(fact.reason)
+            self._cancel(fact.reason)
+
+    def _cancel(self, reason: str) -> None:
+        self.cancel_reason = reason if self.cancel_reason is None else self.cancel_reason
+        self.scheduler.root_scope.cancel(reason)
 
     def _apply_terminated(self, fact: RunTerminated) -> None:
         self.final = fact

@@ -56,6 +56,7 @@ class RunStarted:
     signals: tuple[CarriedSignal, ...] = ()
     context: Mapping[str, str] = attrs.field(factory=dict)
     attributes: Payload = NULL
+    cancel_reason: str | None = None
 
 
 @attrs.frozen
@@ -272,11 +273,15 @@ class RunCancelled:
 
 @attrs.frozen
 class RunContinued:
-    """The run ends and the next one starts with ``input`` and the signals nobody has read."""
+    """The run ends and the next one starts with ``input`` and the signals nobody has read.
+
+    A run that was cancelled leaves that to the next one too (``cancel_reason``): a cancelled scope stays cancelled.
+    """
 
     workflow: str
     input: Payload
     signals: tuple[CarriedSignal, ...] = ()
+    cancel_reason: str | None = None
 
 
 Fact: TypeAlias = (

@@ -348,6 +348,12 @@ def _drop_carried(self: Any, instance: Any, event: Any) -> None:
     _ORIGINALS["signals do not go over to the next run"](self, instance, attrs.evolve(event, signals=()))
 
 
+@_mutant("a cancel does not go over to the next run", effects.Effects, "_continue_as_new")
+def _drop_cancel(self: Any, instance: Any, event: Any) -> None:
+    name = "a cancel does not go over to the next run"
+    _ORIGINALS[name](self, instance, attrs.evolve(event, cancel_reason=None))
+
+
 @_mutant("an activity is started without its row", effects.Effects, "_schedule_activity")
 def _no_row(self: Any, instance: Any, decision: Any) -> None:
     _ORIGINALS["an activity is started without its row"](self, instance, decision)

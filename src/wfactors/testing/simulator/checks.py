@@ -13,7 +13,7 @@ from wfactors.model.records import InstanceFilter
 from wfactors.model.status import Status
 from wfactors.model.wire import decode_events
 from wfactors.testing.auditor import audit
-from wfactors.testing.simulator.invariants import signals_between, signals_handed_over
+from wfactors.testing.simulator.invariants import handed_over, signals_between
 from wfactors.testing.simulator.process import Process
 from wfactors.testing.simulator.world import World
 
@@ -122,7 +122,7 @@ async def check_histories(world: World, *, is_rerun: bool) -> None:
     for row in dump["events"]:
         histories[str(row["instance"]), int(str(row["run"]))] += decode_events(str(row["data"]).encode())
     ids = {str(row["instance"]): str(row["id"]) for row in dump["headers"]}
-    for text in (*signals_between(histories, ids), *signals_handed_over(histories)):
+    for text in (*signals_between(histories, ids), *handed_over(histories)):
         world.broken("I6", text)
     for text in world.watch.broken_promises():
         world.broken("I1", text)

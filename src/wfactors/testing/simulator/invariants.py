@@ -20,7 +20,7 @@ from wfactors.model.wire import decode_events
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["EPOCH", "Watch", "signals_between", "signals_handed_over"]
+__all__ = ["EPOCH", "Watch", "handed_over", "signals_between"]
 
 RunKey = tuple[str, int]
 
@@ -225,13 +225,19 @@ def _disorder(key: RunKey, told: Mapping[str, list[str]], received: Mapping[str,
             yield f"{id} got what {key} sent in another order: {received[id]}, not {words}"
 
 
-def signals_handed_over(histories: Mapping[RunKey, Sequence[Event]]) -> Iterable[str]:
-    """What is wrong with the signals that runs left to the next one: all that nobody has read, in order; I6."""
+def handed_over(histories: Mapping[RunKey, Sequence[Event]]) -> Iterable[str]:
+    """What is wrong with what runs left to the next one: a cancel, and all unread signals in their order; I6."""
     for (instance, run), history in sorted(histories.items()):
         if not history or not isinstance(history[-1], events.RunContinued):
             continue
         left = [signal.message for signal in history[-1].signals]
+        was_cancelled = any(
+            isinstance(event, events.CancelRequested) or getattr(event, "cancel_reason", None) is not None
+            for event in history[:-1]
+        )
         after = histories.get((instance, run + 1), ())
         start = next((event for event in after if isinstance(event, events.RunStarted)), None)
         if start is not None and [signal.message for signal in start.signals] != left:
             yield f"run {run} of {instance} left {left}, the next one got {start.signals}"
+        if start is not None and was_cancelled != (start.cancel_reason is not None):
+            yield f"run {run} of {instance} was{'' if was_cancelled else ' not'} cancelled, unlike the next one"
