@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 import wfactors as wf
-from tests.cli.cli_kit import data, run
+from tests.cli.cli_kit import SHOP, data, node, read_until, run
 from tests.cli.leftovers import CHILDREN, listener
+
+FAMILY = """
+@wf.workflow
+async def family() -> None:
+    await wf.start_child(nap, 1000, id="kid")
+    await wf.gather(nap(1000), block())
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """What a node said that was killed while it ran a workflow with two children and an activity."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "shop.py").write_text(SHOP + FAMILY)
+    with node(folder) as (started, ready):
+        run("start", "family", "--id", "family", "-s", ready["store"])
+        read_until(started.stdout, "blocking")
+        started.kill()
+        started.wait()
+    run("start", "nap", "1", "--id", "late", "-s", ready["store"])
+    run("start", "nap", "1", "--id", "delayed", "--delay", "1h", "-s", ready["store"])
+    run("start", "nap", "1", "--id", "overdue", "--delay", "1ms", "-s", ready["store"])
+    return ready
 
 
 def shown(*arguments: str) -> str:
@@ -85,11 +110,64 @@ def test_a_parked_one_says_what_to_do(left: str) -> None:
     assert "wfactors resume stuck" in output
 
 
+def test_children_are_told_apart(killed: Mapping[str, Any]) -> None:
+    """By their ids, also those that the engine made; in JSON as in words."""
+    answer = data("show", "family", "-s", killed["store"])
+    made = f"{answer['instance']}.1"
+    assert [f"workflow nap ('{id}')" for id in ("kid", made)] == answer["waits_for"][1:]
+    output = shown("family", "-s", killed["store"])
+    waits = [line.split(", since ")[0] + line[line.index(" (") :] for line in output.splitlines() if "since" in line]
+    assert ["  child nap (kid)", f"  child nap ({made})"] == waits[:2]
+
+
+def test_a_node_that_was_killed(killed: Mapping[str, Any]) -> None:
+    """It owns nothing and runs nothing any more, whatever the store still says."""
+    name, store = killed["node"], killed["store"]
+    output = shown("family", "-s", store)
+    assert f"owned by {name} (gone)\n" in "".join(f"{line.rstrip()}\n" for line in output.splitlines())
+    assert f"(attempt 1, was on {name} (gone))" in output
+    assert "runs on" not in output
+    answer = data("show", "family", "-s", store)
+    assert f"activity block (attempt 1, was on {name} (gone))" == answer["waits_for"][0]
+    assert (name, False) == (answer["owner"], answer["owner_is_alive"])
+    assert [(name, False)] == [(task["node"], task["node_is_alive"]) for task in answer["pending_activities"]]
+
+
+def test_a_node_that_is_alive(store: str) -> None:
+    """Then nothing of it is gone."""
+    run("start", "blocked", "--id", "blocked", "-s", store)
+    assert 6 == run("query", "blocked", "nothing", "-s", store).exit_code
+    output = shown("blocked", "-s", store)
+    assert "runs on " in output
+    assert "gone" not in output
+    answer = data("show", "blocked", "-s", store)
+    assert [True, True] == [answer["owner_is_alive"], answer["pending_activities"][0]["node_is_alive"]]
+    run("cancel", "blocked", "-s", store)
+    assert 1 == run("result", "blocked", "-s", store).exit_code
+
+
 def test_one_that_has_not_started(left: str) -> None:
-    """Its input, and no history."""
+    """Its input, no history, and who would start it; its clock has nothing to do with it."""
     output = shown("waiting", "-s", left)
     assert "0 events" in output
+    assert "waits for\n  a node that serves queue 'default' to start it\n" in output
+    assert "clock" not in output
+    assert ["a node that serves queue 'default' to start it"] == data("show", "waiting", "-s", left)["waits_for"]
     assert "history over" not in output
+
+
+def test_a_start_that_was_put_off(killed: Mapping[str, Any]) -> None:
+    """When it is to start, and once that is past that a node is missing; also in the list."""
+    store = killed["store"]
+    assert "waits for\n  its start at " in shown("delayed", "-s", store)
+    assert "waits for\n  a node that serves queue 'default' to start it: due since " in shown("overdue", "-s", store)
+    answer = data("show", "delayed", "-s", store)
+    at = answer["wake_at"].replace("Z", "+00:00")
+    assert [f"its start at {at}, by a node that serves queue 'default'"] == answer["waits_for"]
+    lines = {line.split()[2]: line for line in run("list", "-s", store).stdout.splitlines()}
+    assert "starts in 59m" in lines["delayed"]
+    assert "has to start" in lines["overdue"]
+    assert "has to start" in lines["late"]
 
 
 def test_a_payload_that_cannot_be_read_here(tmp_path: Path) -> None:

@@ -114,6 +114,10 @@ async def test_describe_tells_status_times_queue_parent_and_what_it_waits_for(ba
         handle = await engine.start(shows, id="s", delay=timedelta(seconds=10))
         await trio.sleep(5)
         assert ("open", None) == ((await handle.describe()).status, (await handle.describe()).started_at)
+        at = (await handle.describe()).wake_at.isoformat(timespec="milliseconds")
+        assert [f"its start at {at}, by a node that serves queue 'default'"] == (await handle.describe()).waits_for
+        unserved = await engine.start(shows, queue="other")
+        assert ["a node that serves queue 'other' to start it"] == (await unserved.describe()).waits_for
         await trio.sleep(10)
         description = await handle.describe()
         assert 10 <= description.started_at.timestamp() - start < 11

@@ -152,9 +152,12 @@ def _detail_words(item: Description) -> tuple[str, str]:
         return " ".join(item.parked.split()), "yellow"
     if item.failure is not None and item.status in (Status.FAILED, Status.TERMINATED):
         return item.failure.summary(), "red" if item.status is Status.FAILED else "dim"
+    now = datetime.now(UTC)
+    if item.has_to_start and (item.wake_at is None or item.wake_at <= now):
+        return "has to start", "dim"
     if item.status is Status.OPEN and item.wake_at is not None:
-        now = datetime.now(UTC)
-        return f"wakes {ago(item.wake_at, now)}" if item.wake_at > now else "due now", "dim"
+        verb = "starts" if item.has_to_start else "wakes"
+        return f"{verb} {ago(item.wake_at, now)}" if item.wake_at > now else "due now", "dim"
     if item.parent is not None:
         return f"child of {item.parent}", "dim"
     return "", ""

@@ -22,6 +22,7 @@ from wfactors.cli.running import find, run, with_client
 from wfactors.cli.text import ago, clock, duration, iso, plural, safe, shortened, size
 from wfactors.cli.timeline import Span, event_in_words, payload_text, readable, spans_of
 from wfactors.client import Client, Description
+from wfactors.client.handle import described
 from wfactors.model.events import Event
 from wfactors.model.payloads import NULL, Payload
 from wfactors.model.records import HeaderRow, InstanceFilter
@@ -68,6 +69,7 @@ class _Shown:
     result: Any
     family: _Child
     owner: str | None
+    is_owner_alive: bool
 
 
 def show_command(options: Globals, id: str, wanted: ShowOptions) -> None:
@@ -92,19 +94,20 @@ async def _read(client: Client, id: str, wanted: ShowOptions) -> _Shown:
     header = await client.store.header(handle.instance, wanted.run)
     if header is None:
         raise Problem(Exit.NOT_FOUND, f"workflow {safe(handle.id)} has no run {wanted.run}", "leave out --run")
-    tasks = await client.store.tasks(header.instance, header.run)
+    description = await described(client, header)
     history = [readable(event, client.data) for event in await handle.history(header.run)]
     first = history[0] if history else None
-    partitions = {row.partition: row.node for row in await client.store.partitions()}
+    owner = {row.partition: row.node for row in await client.store.partitions()}.get(header.partition)
     return _Shown(
         header=header,
-        description=client.description(header, tasks),
+        description=description,
         history=history,
-        spans=spans_of(history, tasks),
+        spans=spans_of(history, description.activities, description.gone),
         input=_value(client, getattr(first, "input", header.start)),
         result=_value(client, header.result),
         family=await _family(client, header, _DEPTH_MAX),
-        owner=partitions.get(header.partition),
+        owner=owner,
+        is_owner_alive=any(row.is_alive and row.node == owner for row in await client.store.nodes()),
     )
 
 
@@ -136,9 +139,10 @@ def _as_json(shown: _Shown) -> dict[str, Any]:
     return {
         **description_as_json(shown.description),
         "owner": shown.owner,
+        "owner_is_alive": None if shown.owner is None else shown.is_owner_alive,
         "input": shown.input,
         "result": shown.result,
-        "waits_for": [] if shown.header.status is not Status.OPEN else shown.description.waits_for,
+        "waits_for": shown.description.waits_for,
         "signals": list(shown.description.signals),
         "pending_activities": [
             {
@@ -147,6 +151,7 @@ def _as_json(shown: _Shown) -> dict[str, Any]:
                 "queue": task.queue,
                 "attempt": task.attempt,
                 "node": task.node,
+                "node_is_alive": None if task.node is None else task.node not in shown.description.gone,
                 "scheduled_at": iso(task.scheduled_at),
                 "available_at": iso(task.available_at),
                 "last_failure": failure_as_json(task.failure),
@@ -217,8 +222,9 @@ def _print_header(console: Console, shown: _Shown) -> None:
     where = safe(header.queue)
     if header.status is Status.OPEN:
         where += f", owned by {shown.owner}" if shown.owner else ", owned by no node now"
+        where += " (gone)" if shown.owner and not shown.is_owner_alive else ""
     grid.add_row("workflow", Text(safe(header.workflow) + (f", run {header.run}" if header.run > 1 else "")))
-    grid.add_row("started", times)
+    grid.add_row("created" if shown.description.has_to_start else "started", times)
     grid.add_row("queue", Text(where))
     grid.add_row("history", f"{plural(header.events, 'event')}, {size(header.history_bytes)}")
     grid.add_row("key", header.instance)
@@ -255,12 +261,21 @@ def _print_waits(console: Console, shown: _Shown) -> None:
         console.print(f"  and {len(waiting) - _CHILDREN_SHOWN:,} more", style="dim")
     for name in header.awaited:
         console.print(Text(f"  signal '{safe(name)}'"))
-    if header.wake_at is not None:
+    if shown.description.has_to_start:
+        console.print(Text(f"  {_start_in_words(shown.description, now)}"))
+    elif header.wake_at is not None:
         at = datetime.fromtimestamp(header.wake_at, UTC)
         verb = "wakes" if at > now else "is due since"
         console.print(Text(f"  its clock: {verb} {clock(at)} ({ago(at, now)})"))
     if not (waiting or header.awaited) and header.wake_at is None and header.parked is None:
         console.print("  a signal, an update, or being cancelled")
+
+
+def _start_in_words(description: Description, now: datetime) -> str:
+    node, at = f"a node that serves queue {safe(description.queue)!r} to start it", description.wake_at
+    if at is None:
+        return node
+    return f"{'its start at' if at > now else f'{node}: due since'} {clock(at)} ({ago(at, now)})"
 
 
 def _print_failure(console: Console, shown: _Shown) -> None:

@@ -5,7 +5,7 @@ Decisions carry no time of their own; theirs is that of the fact before them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from wfactors.errors import CodecError
 from wfactors.model import events as E  # noqa: N812  The vocabulary of this file.
 from wfactors.model.events import Event
 from wfactors.model.failures import Failure
+from wfactors.model.ids import child_key
 from wfactors.model.payloads import Payload
 from wfactors.model.records import TaskRow
 
@@ -37,8 +38,7 @@ class Span:
         begin: When, in seconds since the epoch.
         end: When it ended; None if it has not; the same for a point in time.
         outcome: How.
-        detail: What else there is to say.
-        child: The key or id of a child.
+        detail: What else there is to say: the id of a child that is open, for one.
     """
 
     first: int
@@ -48,7 +48,6 @@ class Span:
     end: float | None = None
     outcome: Outcome = "open"
     detail: str = ""
-    child: str | None = None
     attempts: int | None = None
 
     def close(self, at: float, outcome: Outcome, detail: str = "") -> None:
@@ -57,31 +56,33 @@ class Span:
         self.detail = detail or self.detail
 
 
-def spans_of(history: Sequence[Event], tasks: Sequence[TaskRow] = ()) -> list[Span]:
+def spans_of(history: Sequence[Event], tasks: Sequence[TaskRow] = (), gone: Collection[str] = ()) -> list[Span]:
     """Group the events of a history, in the order in which the groups began.
 
     Args:
         history: The events of one run.
         tasks: Its activity calls that have no outcome yet; they know of attempts.
+        gone: Nodes that are not alive.
     """
-    return _Grouping(history, {task.key.call: task for task in tasks}).spans
+    return _Grouping(history, {task.key.call: task for task in tasks}, gone).spans
 
 
 class _Grouping:
     """Goes through a history once."""
 
-    def __init__(self, history: Sequence[Event], tasks: Mapping[int, TaskRow]) -> None:
+    def __init__(self, history: Sequence[Event], tasks: Mapping[int, TaskRow], gone: Collection[str]) -> None:
         self.spans: list[Span] = []
         self._calls: dict[int, Span] = {}
         self._timers: dict[int, tuple[Span, float]] = {}
         self._updates: dict[str, Span] = {}
         self._time = 0.0
+        self._instance, self._run = "", 1
         for position, event in enumerate(history):
             self._time = getattr(event, "time", self._time)
             self._take(position, event)
         for call, task in tasks.items():
             if call in self._calls:
-                _describe_task(self._calls[call], task)
+                _describe_task(self._calls[call], task, gone)
 
     def _add(self, position: int, kind: str, name: str, detail: str = "", *, is_point: bool = False) -> Span:
         span = Span(position, kind, name, self._time, detail=detail)
@@ -97,12 +98,13 @@ class _Grouping:
 
     def _take(self, position: int, event: Event) -> None:
         match event:
+            case E.RunStarted():
+                self._instance, self._run = event.instance, event.run
             case E.ActivityScheduled():
                 self._calls[event.call] = self._add(position, "activity", event.activity)
             case E.ChildScheduled():
-                span = self._add(position, "child", event.workflow)
-                span.child = event.id
-                self._calls[event.call] = span
+                id = event.id or child_key(self._instance, self._run, event.call)
+                self._calls[event.call] = self._add(position, "child", event.workflow, safe(id))
             case E.SignalSent():
                 detail = f"to {safe(event.id)}"
                 self._calls[event.call] = self._add(position, "send", f"signal {event.name}", detail)
@@ -174,10 +176,13 @@ class _Grouping:
                 span.close(at, "done")
 
 
-def _describe_task(span: Span, task: TaskRow) -> None:
+def _describe_task(span: Span, task: TaskRow, gone: Collection[str]) -> None:
     span.attempts = task.attempt
     words = [f"attempt {task.attempt}"]
-    words.append(f"runs on {task.node}" if task.node else "waits for a node, or for its next attempt")
+    if task.node is None:
+        words.append("waits for a node, or for its next attempt")
+    else:
+        words.append(f"was on {task.node} (gone)" if task.node in gone else f"runs on {task.node}")
     if task.is_cancel_requested:
         words.append("asked to stop")
     if task.failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -29,7 +29,7 @@ from wfactors.stores.changes import instance_topic
 if TYPE_CHECKING:
     from wfactors.client.client import Client
 
-__all__ = ["Description", "Handle"]
+__all__ = ["Description", "Handle", "described"]
 
 R = TypeVar("R")
 
@@ -53,6 +53,7 @@ class Description:
         children: Id and workflow of its open children, the oldest first; at most a hundred.
         events: Number of events in the history of this run.
         attributes: Searchable attributes.
+        gone: Nodes named in ``activities`` that are not alive: what they ran is handed out again.
     """
 
     id: str
@@ -74,11 +75,21 @@ class Description:
     events: int
     history_bytes: int
     attributes: dict[str, Any]
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def has_to_start(self) -> bool:
+        """Whether it is open, and none of its code has run yet."""
+        return self.status is Status.OPEN and self.parked is None and self.started_at is None
 
     @property
     def waits_for(self) -> list[str]:
-        """What it waits for, in words."""
-        words = [_task_in_words(task) for task in self.activities]
+        """What it waits for, in words; nothing once it has ended."""
+        if self.status is not Status.OPEN:
+            return []
+        if self.has_to_start:
+            return [self._start_in_words()]
+        words = [_task_in_words(task, self.gone) for task in self.activities]
         if self.parked is not None:
             words.insert(0, "somebody to resume it (parked)")
         words += [f"signal {name!r}" for name in self.signals]
@@ -87,9 +98,17 @@ class Description:
         words += [f"workflow {workflow} ({id!r})" for id, workflow in self.children]
         return words
 
+    def _start_in_words(self) -> str:
+        node = f"a node that serves queue {self.queue!r}"
+        if self.wake_at is None:
+            return f"{node} to start it"
+        return f"its start at {self.wake_at.isoformat(timespec='milliseconds')}, by {node}"
 
-def _task_in_words(task: TaskRow) -> str:
-    state = f"on {task.node}" if task.node else "not claimed yet"
+
+def _task_in_words(task: TaskRow, gone: Collection[str]) -> str:
+    state = "not claimed yet" if task.node is None else f"on {task.node}"
+    if task.node in gone:
+        state = f"was {state} (gone)"
     failed = f", last failure: {task.failure.summary()}" if task.failure is not None else ""
     return f"activity {task.activity} (attempt {task.attempt}, {state}{failed})"
 
@@ -152,14 +171,7 @@ class Handle(Generic[R]):
 
     async def describe(self) -> Description:
         """Status, times, parent and what it waits for. Raises WorkflowNotFound."""
-        header = await self._read()
-        store = self._client.store
-        tasks = await store.tasks(header.instance, header.run)
-        children: Sequence[HeaderRow] = ()
-        if header.status is Status.OPEN:
-            family = InstanceFilter(parent=header.instance, status=(Status.OPEN,))
-            children = await store.headers(family, _CHILDREN_SHOWN, newest_first=False)
-        return self._client.description(header, tasks, children)
+        return await described(self._client, await self._read())
 
     async def signal(self, name: str, value: object = None, type: Any = Any) -> None:
         """Send a signal; returns once it is durable.
@@ -241,6 +253,22 @@ class Handle(Generic[R]):
         if self._client.requests.is_local(self._header):
             return self._header
         return await self._read()
+
+
+async def described(client: Client, header: HeaderRow) -> Description:
+    """The run of this header as it stands, with all that its store knows of it."""
+    store = client.store
+    tasks = await store.tasks(header.instance, header.run)
+    children: Sequence[HeaderRow] = ()
+    if header.status is Status.OPEN:
+        family = InstanceFilter(parent=header.instance, status=(Status.OPEN,))
+        children = await store.headers(family, _CHILDREN_SHOWN, newest_first=False)
+    description = client.description(header, tasks, children)
+    holders = {task.node for task in tasks if task.node is not None}
+    if not holders:
+        return description
+    alive = {row.node for row in await store.nodes() if row.is_alive}
+    return attrs.evolve(description, gone=frozenset(holders - alive))
 
 
 def _checked_name(name: str, what: str) -> str:
