@@ -22,6 +22,19 @@ async def waits() -> str:
     return await wf.signals("go", str).receive()
 
 
+@wf.workflow
+async def asked() -> str:
+    @wf.query
+    def current() -> int:
+        return 0
+
+    @wf.update
+    async def add(number: int) -> int:
+        return number
+
+    return await wf.signals("go", str).receive()
+
+
 @wf.activity
 async def slow() -> None:
     await trio.sleep(100)
@@ -164,6 +177,35 @@ async def test_a_delayed_start_can_be_withdrawn(backend, autojump_clock, how) ->
         await getattr(handle, how)("changed my mind")
         with trio.fail_after(5), pytest.raises((wf.WorkflowCancelled, wf.WorkflowTerminated), match="changed my mind"):
             await handle.result()
+
+
+@pytest.mark.parametrize("how", ["local", "remote"])
+async def test_a_delayed_start_answers_no_question(backend, autojump_clock, how) -> None:
+    """It says which one has not started, and once it was withdrawn that it never did."""
+    async with backend.shared() as store, backend.engine(asked, store=store) as engine:
+        handle = await engine.start(asked, delay=1000, id="w")
+        if how == "remote":
+            handle = await wf.Client(store, engine.data, now=backend.clock.now).get("w")
+        with pytest.raises(wf.QueryError, match=r"^workflow 'w' has not started yet$"):
+            await handle.query("current")
+        with pytest.raises(wf.UpdateRejected, match=r"workflow 'w' has not started yet$"):
+            await handle.update("add", 1)
+        await handle.cancel()
+        with pytest.raises(wf.WorkflowCancelled):
+            await handle.result()
+        with pytest.raises(wf.QueryError, match=r"^workflow 'w' ended before it had started$"):
+            await handle.query("current")
+        with pytest.raises(wf.WorkflowClosed):
+            await handle.update("add", 1)
+
+
+async def test_a_question_behind_a_start_is_answered(backend, autojump_clock) -> None:
+    """By the workflow, however soon it comes, and after a delay."""
+    async with backend.engine(asked) as engine:
+        assert 0 == await (await engine.start(asked)).query("current")
+        handle = await engine.start(asked, delay=10)
+        await trio.sleep(11)
+        assert 0 == await handle.query("current")
 
 
 async def test_signals_to_a_delayed_start_are_kept(backend, autojump_clock) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from wfactors.actors.ledger import Ledger
 from wfactors.actors.mail import Mail
 from wfactors.actors.tracing import RunTrace
+from wfactors.errors import QueryError, UpdateRejected
 from wfactors.kernel.run import Run
 from wfactors.model.events import (
     Decision,
@@ -29,6 +30,7 @@ from wfactors.model.events import (
     RunTerminated,
 )
 from wfactors.model.failures import Failure
+from wfactors.model.payloads import Payload
 from wfactors.model.records import Append, HeaderRow
 from wfactors.model.status import Status
 from wfactors.model.wire import encode_run_of_events, join_events
@@ -197,6 +199,24 @@ class Instance:
         assert self.run is not None, "a turn needs a replayed run"
         self.time = max(self.time, fact.time)
         return self.run.feed(fact)
+
+    def query(self, name: str, input: Payload) -> Payload:
+        """Answer a query; raises QueryError."""
+        if self.started_at is None:
+            raise QueryError(self.header.id, self._not_started())
+        assert self.run is not None
+        return self.run.query(name, input)
+
+    def check_update(self, name: str, input: Payload) -> None:
+        """See whether an update can be taken in; raises UpdateRejected."""
+        if self.started_at is None:
+            raise UpdateRejected(self.header.id, self._not_started())
+        assert self.run is not None
+        self.run.check_update(name, input)
+
+    def _not_started(self) -> str:
+        when = "has not started yet" if self.status is Status.OPEN else "ended before it had started"
+        return f"workflow {self.header.id!r} {when}"
 
     def note(self, events: Sequence[Event], encoded: bytes | None = None) -> None:
         """Add events to the history, the fact and the decisions of one turn; ``encoded`` if that is done already."""

@@ -296,7 +296,7 @@ class Turns:
             self._answer_again(instance, mail)
             return
         try:
-            self._author_code.call(instance.header.id, partial(instance.run.check_update, content.name, content.input))
+            self._author_code.call(instance.header.id, partial(instance.check_update, content.name, content.input))
         except UpdateRejected as error:
             self._answer(instance.key, mail, error)
             if instance.run.is_spoiled:
@@ -335,7 +335,7 @@ class Turns:
             return
         answer: object
         try:
-            ask = partial(instance.run.query, content.name, content.input)
+            ask = partial(instance.query, content.name, content.input)
             answer = self._author_code.call(instance.header.id, ask)
         except QueryError as error:
             answer = error
