@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sqlite3
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -132,3 +134,46 @@ async def test_files_of_killed_nodes_are_swept_up(tmp_path: Path) -> None:
         assert nodes_with_a_file(path) == ["held", "known", "node-1", "young"]
         await store.leave("node-1")
     others.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"synchronous": "off"}, ValueError, "synchronous must be one of normal, full, extra, not 'off'"),
+        ({"synchronous": 2}, ValueError, "synchronous must be one of normal, full, extra, not 2"),
+        ({"busy_seconds": -1}, ValueError, "busy_seconds must be from 0 to 2147483, not -1"),
+        ({"busy_seconds": math.nan}, ValueError, "busy_seconds must be from 0 to 2147483, not nan"),
+        ({"busy_seconds": math.inf}, ValueError, "busy_seconds must be from 0 to 2147483, not inf"),
+        ({"busy_seconds": "5"}, TypeError, "busy_seconds must be a number of seconds, not '5'"),
+        ({"busy_seconds": None}, TypeError, "busy_seconds must be a number of seconds, not None"),
+        ({"busy_seconds": True}, TypeError, "busy_seconds must be a number of seconds, not True"),
+        ({"poll_idle_seconds": 0}, ValueError, "poll_idle_seconds must be from 0.001 to 2147483, or None, not 0"),
+        ({"poll_idle_seconds": math.inf}, ValueError, "poll_idle_seconds must be from 0.001 to 2147483, or None"),
+        ({"poll_idle_seconds": "1"}, TypeError, "poll_idle_seconds must be a number of seconds or None, not '1'"),
+        ({"max_page_count": 0}, ValueError, "max_page_count must be from 1 to 4294967294, or None, not 0"),
+        ({"max_page_count": 2**32}, ValueError, "max_page_count must be from 1 to 4294967294, or None"),
+        ({"max_page_count": 1.5}, TypeError, "max_page_count must be a whole number or None, not 1.5"),
+        ({"max_page_count": True}, TypeError, "max_page_count must be a whole number or None, not True"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(options: Any, error: type[Exception], words: str) -> None:
+    """When the store is made, not in its thread."""
+    with pytest.raises(error, match=re.escape(words)):
+        SqliteStore("store.db", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"busy_seconds": 0, "poll_idle_seconds": 0.001, "max_page_count": 4_294_967_294},
+        {"busy_seconds": 2_147_483, "poll_idle_seconds": 2_147_483, "max_page_count": 1_000},
+    ],
+)
+async def test_options_at_their_bounds_serve(tmp_path: Path, options: Any) -> None:
+    """The smallest and the largest of each; another process's write is not waited for less than was asked."""
+    store = SqliteStore(tmp_path / "store.db", **options)
+    async with store.open():
+        connection = store._session.writer._connection
+        assert connection is not None
+        assert [(options["busy_seconds"] * 1000,)] == connection.execute("PRAGMA busy_timeout").fetchall()
+        assert [(options["max_page_count"],)] == connection.execute("PRAGMA max_page_count").fetchall()

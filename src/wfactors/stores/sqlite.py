@@ -46,7 +46,7 @@ from wfactors.model.status import Status
 from wfactors.stores import sqlite_reads as reads
 from wfactors.stores.base import Durability, HeartbeatAnswer, TaskReport
 from wfactors.stores.changes import NODES_TOPIC, Changes, inbox_topic, instance_topic, reply_topic, tasks_topic
-from wfactors.stores.sqlite_connection import SYNCHRONOUS, Settings
+from wfactors.stores.sqlite_connection import Settings
 from wfactors.stores.sqlite_session import Session
 from wfactors.stores.sqlite_thread import Hold
 from wfactors.stores.sqlite_writer import WriterStatistics
@@ -73,11 +73,11 @@ class SqliteStore:
         clock: The time by which leases and replies end, in seconds since the epoch.
         hold: Told when a thread works for the event loop and when it is done; see ``Hold``.
         poll_idle_seconds: How often to look for what other processes wrote, at the least; None never to look.
-        busy_seconds: How long a write waits for another process that writes, before StoreUnavailable.
+        busy_seconds: How long a write waits for another process that writes, before StoreUnavailable; 0 not to wait.
         max_page_count: A limit on the file's size in pages; None for none.
 
     Raises:
-        ValueError: An option makes no sense.
+        TypeError, ValueError: An option makes no sense.
     """
 
     def __init__(
@@ -91,8 +91,6 @@ class SqliteStore:
         busy_seconds: float = 5.0,
         max_page_count: int | None = None,
     ) -> None:
-        if synchronous not in SYNCHRONOUS:
-            raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         self.path = os.fspath(path)
         if not self.path or self.path.startswith((":memory:", "file:")):
             raise ValueError(f"SqliteStore needs the path of a file, not {self.path!r}")
@@ -100,9 +98,14 @@ class SqliteStore:
         self.changes = Changes()
         self._clock = clock
         self._hold = hold
-        self._poll_idle_seconds = poll_idle_seconds
-        # Absolute, since connections are made later too, when the program may have gone to another folder.
-        self._settings = Settings(os.path.abspath(self.path), synchronous, busy_seconds, max_page_count)  # noqa: PTH100
+        self._settings = Settings(
+            # Absolute, since connections are made later too, when the program may have gone to another folder.
+            os.path.abspath(self.path),  # noqa: PTH100
+            synchronous=synchronous,
+            busy_seconds=busy_seconds,
+            poll_idle_seconds=poll_idle_seconds,
+            max_page_count=max_page_count,
+        )
         self._opened: Session | None = None
 
     # --- Life ---
@@ -112,7 +115,7 @@ class SqliteStore:
         """Connect, bring the schema up to date, run until the block is left."""
         if self._opened is not None:
             raise StoreUnavailable(f"{self.path}: the store is open already; make another SqliteStore for the file")
-        session = Session(self._settings, self._clock, self._hold, self._poll_idle_seconds, self.changes)
+        session = Session(self._settings, self._clock, self._hold, self.changes)
         try:
             await session.start()
             self._opened = session

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -14,7 +16,7 @@ import attrs
 from wfactors.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable, StoreVersionError
 from wfactors.stores.sql.migrations import MIGRATIONS, Step, migrate
 
-__all__ = ["SYNCHRONOUS", "Settings", "connect_reader", "connect_writer", "is_busy", "primary_code", "translated"]
+__all__ = ["Settings", "connect_reader", "connect_writer", "is_busy", "primary_code", "translated"]
 
 SYNCHRONOUS = ("normal", "full", "extra")
 
@@ -25,10 +27,37 @@ _STATEMENTS_CACHED = 512
 _BUSY_INLINE_MILLISECONDS = 5
 _OPEN_ATTEMPTS = 500
 _OPEN_PAUSE_SECONDS = 0.01
+# SQLite counts milliseconds in 32 bits.
+_SECONDS_MOST = (2**31 - 1) // 1000
+_POLL_SECONDS_LEAST = 0.001
+_PAGES_MOST = 2**32 - 2
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+
+
+def _synchronous(_: object, __: object, value: object) -> None:
+    if value not in SYNCHRONOUS:
+        raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, not {value!r}")
+
+
+def _number(
+    least: float, most: int, kind: Any, words: str, *, or_none: bool = False
+) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is None and or_none:
+            return
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise TypeError(f"{attribute.name} must be {words}{' or None' if or_none else ''}, not {value!r}")
+        if not least <= value <= most:
+            bounds = f"from {least} to {most}{', or None' if or_none else ''}"
+            raise ValueError(f"{attribute.name} must be {bounds}, not {value!r}")
+
+    return check
+
+
+_seconds = partial(_number, most=_SECONDS_MOST, kind=int | float, words="a number of seconds")
 
 
 @attrs.frozen
@@ -39,6 +68,7 @@ class Settings:
         path: Of the database.
         synchronous: SQLite's word for when it waits for the disk.
         busy_seconds: How long a write waits for another process that writes.
+        poll_idle_seconds: How often to look for what other processes wrote, at the least; None for never.
         max_page_count: A limit on the size of the file, in pages; None for SQLite's own.
         checkpoint_pages: The write-ahead log is copied into the database when it has this many pages. Writing over
             an old log is cheaper than growing a new one (0.20 against 0.30 ms a commit), so the default is small.
@@ -46,9 +76,12 @@ class Settings:
     """
 
     path: str
-    synchronous: str = "full"
-    busy_seconds: float = 5.0
-    max_page_count: int | None = None
+    synchronous: str = attrs.field(default="full", validator=_synchronous)
+    busy_seconds: float = attrs.field(default=5.0, validator=_seconds(0))
+    poll_idle_seconds: float | None = attrs.field(default=0.2, validator=_seconds(_POLL_SECONDS_LEAST, or_none=True))
+    max_page_count: int | None = attrs.field(
+        default=None, validator=_number(1, _PAGES_MOST, int, "a whole number", or_none=True)
+    )
     checkpoint_pages: int = 1000
     migrations: Sequence[Step] = MIGRATIONS
 

@@ -34,8 +34,7 @@ class Session:
         settings: How to open the file.
         clock: The store's clock.
         hold: Told when a thread works for the event loop.
-        poll_idle_seconds: How often to look for other processes' commits, at the least; None for never.
-        changes: Whom to tell of them.
+        changes: Whom to tell of other processes' commits.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class Session:
         settings: Settings,
         clock: Callable[[], float],
         hold: Hold | None,
-        poll_idle_seconds: float | None,
         changes: Changes,
     ) -> None:
         self._settings = settings
@@ -56,7 +54,6 @@ class Session:
             settings,
             clock=clock,
             locks=self.locks,
-            poll_idle_seconds=poll_idle_seconds,
             is_watched=lambda: changes.is_watched,
             changed=self._tell_everybody,
         )

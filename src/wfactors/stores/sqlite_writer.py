@@ -89,7 +89,6 @@ class Writer:
         settings: How to open the file.
         clock: The store's clock.
         locks: The lock files of nodes.
-        poll_idle_seconds: See ForeignChanges.
         is_watched: Whether anybody wants to hear of changes.
         changed: Called, in this thread, when another process wrote.
     """
@@ -100,14 +99,13 @@ class Writer:
         *,
         clock: Callable[[], float],
         locks: NodeLocks,
-        poll_idle_seconds: float | None,
         is_watched: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._locks = locks
-        self._foreign = ForeignChanges(poll_idle_seconds)
+        self._foreign = ForeignChanges(settings.poll_idle_seconds)
         self._is_watched = is_watched
         self._changed = changed
         self._connection: sqlite3.Connection | None = None
