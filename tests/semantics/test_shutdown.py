@@ -116,6 +116,31 @@ async def test_an_exception_in_the_block_shuts_down_in_order_and_comes_out_as_it
     assert ["attempt 1 done"] == work.ended
 
 
+async def fails() -> None:
+    raise ValueError("no")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_group_that_the_block_raises_comes_out_as_it_was(backend, autojump_clock, count) -> None:
+    """That of a nursery in the block, for one: whoever splits it finds it as deep as it was."""
+    raised: list[BaseException] = []
+
+    async def block() -> None:
+        async with backend.engine(listens):
+            try:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(count):
+                        nursery.start_soon(fails)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await block()
+    assert raised == [caught.value]
+    assert count == len(caught.value.exceptions)
+
+
 async def test_no_grace_stops_at_once(backend, autojump_clock) -> None:
     """``grace=0``."""
     work = Work()

@@ -284,26 +284,37 @@ def _unwrapping() -> Iterator[Any]:
 
     Not wrapped in the groups of our nurseries.
     """
-    raised: list[BaseException] = []
+    raised: BaseException | None = None
     has_begun = False
 
     @contextmanager
     def body() -> Iterator[None]:
-        nonlocal has_begun
+        nonlocal has_begun, raised
         has_begun = True
         try:
             yield
         except BaseException as error:
-            raised.append(error)
+            raised = error
             raise
 
     try:
         yield body
     except BaseExceptionGroup as group:
         leaf: BaseException = group
-        while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
+        while not _is_same(leaf, raised) and isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
             leaf = leaf.exceptions[0]
+        if raised is not None and _is_same(leaf, raised):
+            raise raised from raised.__cause__
         # A second Ctrl-C strikes in the shutdown that the first one caused, but is the user's like it.
-        if not has_begun or isinstance(leaf, KeyboardInterrupt) or (raised and leaf is raised[0]):
+        if not has_begun or isinstance(leaf, KeyboardInterrupt):
             raise leaf from leaf.__cause__
         raise
+
+
+def _is_same(error: BaseException, raised: BaseException | None) -> bool:
+    """Whether it is what was raised, which may be a group: nurseries hand on copies of the groups that they pass."""
+    if isinstance(error, BaseExceptionGroup) and isinstance(raised, BaseExceptionGroup):
+        return len(error.exceptions) == len(raised.exceptions) and all(
+            map(_is_same, error.exceptions, raised.exceptions)
+        )
+    return error is raised
