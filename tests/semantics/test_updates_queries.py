@@ -247,6 +247,29 @@ async def test_an_update_of_a_workflow_that_ends_meanwhile(backend, autojump_clo
         assert [Item("pear", 4)] == await handle.result()
 
 
+@wf.workflow
+async def renews(run: int) -> int:
+    """Continues as new after ten seconds, with an update that takes longer."""
+
+    @wf.update
+    async def slow() -> str:
+        await wf.sleep(60)
+        return "never"
+
+    await wf.sleep(10 if run == 1 else 100)
+    return wf.continue_as_new(run + 1) if run == 1 else run
+
+
+async def test_an_update_of_a_workflow_that_continues_as_new_meanwhile(backend, autojump_clock) -> None:
+    """Its sender is told that it was not finished, and may send it again: the workflow is open."""
+    async with backend.engine(renews) as engine:
+        handle = await engine.start(renews, 1)
+        with pytest.raises(wf.UpdateRejected, match="continued as a new one before it had finished the update; send"):
+            await handle.update("slow")
+        assert "never" == await handle.update("slow")
+        assert 2 == await handle.result()
+
+
 async def test_an_update_of_a_workflow_that_is_terminated_meanwhile(backend, autojump_clock) -> None:
     """None of its code runs any more, and its caller is told."""
     async with backend.engine(cart, price_of) as engine:

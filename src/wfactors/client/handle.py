@@ -199,7 +199,7 @@ class Handle(Generic[R]):
         Cancelled, only the waiting ends; the update may have been recorded.
 
         Raises:
-            UpdateRejected: It was refused before it was recorded, or it raised.
+            UpdateRejected: It was refused before it was recorded, or it raised, or the run continued as new meanwhile.
             WorkflowClosed: The workflow has ended.
         """
         payload = self._client.payload(list(args), Any, f"the arguments of update {name!r}")
@@ -208,7 +208,11 @@ class Handle(Generic[R]):
         result, failure = await self._client.requests.update(header, body)
         if failure is not None and failure.type == _CLOSED:
             # The run ended while the update was under way.
-            raise WorkflowClosed(self.id, (await self._read()).status.value)
+            status = (await self._read()).status
+            if status is not Status.OPEN:
+                raise WorkflowClosed(self.id, status.value)
+            why = "the run continued as a new one before it had finished the update; send it again"
+            raise UpdateRejected(self.id, f"update {name!r}: {why}")
         if failure is not None:
             raise UpdateRejected(self.id, f"update {name!r}: {self._client.data.reveal(failure).summary()}")
         return self._client.data.from_payload(result, result_type, f"the result of update {name!r}")
