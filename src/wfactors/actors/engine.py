@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from wfactors.client import Client, ClientStatistics
 from wfactors.client.client import Carry
 from wfactors.convert import Codec, Converter, DataPort
 from wfactors.errors import StoreUnavailable
+from wfactors.model.arguments import Kind, check_arguments, has_methods, is_list, is_one_of
 from wfactors.model.ids import checked_partitions, validated_queue
 from wfactors.model.limits import Limits
 from wfactors.model.options import seconds
@@ -42,6 +43,30 @@ LEASE_SECONDS = 10.0
 GRACE_SECONDS = 30.0
 _RETENTION_LOOK_SECONDS_MAX = 3600.0
 _REMOVAL_BATCH = 100
+_CODECS = Kind("a list, such as [ZlibCodec()]", is_list)
+_store_methods = has_methods("open", "commit", "create", "now")
+# The other arguments are checked where they are turned into something else.
+_KINDS: Mapping[str, Kind] = {
+    "store": Kind(
+        "a URL, such as 'sqlite:///shop.db', or a store, such as wf.MemoryStore()",
+        lambda value: isinstance(value, str) or _store_methods(value),
+    ),
+    "register": Kind("a list of workflows and activities, such as [checkout, charge]", is_list),
+    "queues": Kind("a list of names, such as ['default']", is_list),
+    "limits": Kind("wf.Limits(...)", is_one_of(Limits), or_none=True),
+    "converter": Kind(
+        "an object with encode() and decode(), such as wf.CattrsConverter()",
+        has_methods("encode", "decode"),
+        or_none=True,
+    ),
+    "codecs": _CODECS,
+    "retired_codecs": _CODECS,
+    "grace": Kind("seconds or a timedelta", is_one_of(int, float, timedelta)),
+    "workflows": Kind("True or False", is_one_of(bool)),
+    "clock": Kind("an object with now() and sleep_until()", has_methods("now", "sleep_until"), or_none=True),
+    "code_version": Kind("text, such as '1.4.2'", is_one_of(str)),
+    "hold": Kind("an object with acquire() and release()", has_methods("acquire", "release"), or_none=True),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -155,11 +180,24 @@ async def open_engine(
     Leaving the block, by whatever way, shuts down in order: no new work, ``grace`` for running activities, what is
     decided is written, partitions are released. Whatever is not finished goes on with the next engine.
     """
-    limits = limits or Limits()
-    clock = clock or SystemClock()
+    check_arguments(
+        _KINDS,
+        store=store,
+        register=register,
+        queues=queues,
+        limits=limits,
+        converter=converter,
+        codecs=codecs,
+        retired_codecs=retired_codecs,
+        grace=grace,
+        workflows=workflows,
+        clock=clock,
+        code_version=code_version,
+        hold=hold,
+    )
+    limits = Limits() if limits is None else limits
+    clock = SystemClock() if clock is None else clock
     queues = _checked_queues(queues)
-    if not isinstance(code_version, str):
-        raise TypeError(f"code_version must be text, such as '1.4.2', not {code_version!r}")
     grace_seconds = 0.0 if not grace else seconds(grace, "grace") or math.inf
     retention_seconds = seconds(retention, "retention")
     checked_share = share_of(replay_check)
@@ -224,13 +262,14 @@ async def open_client(
     Takes the arguments of ``open_engine`` that have the same names (``payload_bytes`` is one of its ``Limits``), and
     raises the same errors.
     """
+    check_arguments(_KINDS, store=store, converter=converter, codecs=codecs, retired_codecs=retired_codecs)
+    data = DataPort(converter, codecs, Limits(payload_bytes=payload_bytes).payload_bytes, retired_codecs)
     opened = open_store_from_url(store) if isinstance(store, str) else store
-    carry = carry_of(telemetry)
+    client = Client(opened, data, partitions=partitions, carry=carry_of(telemetry))
     with _unwrapping() as body:
         async with opened.open():
             with body():
-                data = DataPort(converter, codecs, payload_bytes, retired_codecs)
-                yield Client(opened, data, partitions=partitions, carry=carry)
+                yield client
 
 
 async def _run_shielded(node: Node, *, task_status: trio.TaskStatus[None]) -> None:
@@ -268,8 +307,6 @@ async def _remove_expired(store: Store, clock: Clock, retention_seconds: float) 
 
 
 def _checked_queues(queues: Sequence[str]) -> Sequence[str]:
-    if isinstance(queues, str):
-        raise TypeError(f"queues must be a list of names, not the str {queues!r}")
     checked = [validated_queue(queue) for queue in queues]
     if not checked:
         raise ValueError("queues must name at least one queue")

@@ -12,11 +12,12 @@ from typing import Any, Required, TypeAlias, TypedDict, TypeVar, TypeVarTuple, U
 
 import attrs
 
+from wfactors.client.filters import ATTRIBUTES, check_limit, instance_filter, removal_time
 from wfactors.client.handle import Description, Handle, to_datetime
 from wfactors.client.requests import ClientStatistics, Requests, Router, new_message_id
 from wfactors.convert import CallSignature, DataPort
 from wfactors.errors import CodecError, PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
-from wfactors.kernel.times import to_timestamp
+from wfactors.model.arguments import Kind, check_arguments, is_one_of
 from wfactors.model.ids import (
     checked_partitions,
     chosen_id,
@@ -27,9 +28,9 @@ from wfactors.model.ids import (
     validated_text,
 )
 from wfactors.model.messages import Message, Signal
-from wfactors.model.options import seconds
+from wfactors.model.options import duration
 from wfactors.model.payloads import Payload
-from wfactors.model.records import CreateRequest, HeaderRow, InstanceFilter, NodeRow, QueueStatistics, TaskRow
+from wfactors.model.records import CreateRequest, HeaderRow, NodeRow, QueueStatistics, TaskRow
 from wfactors.model.status import OnConflict, Reuse, Status
 from wfactors.registry import Workflow
 from wfactors.stores.base import Store
@@ -42,6 +43,11 @@ Carry: TypeAlias = Callable[[Mapping[str, str]], dict[str, str]]
 _log = logging.getLogger("wfactors.client")
 _PAGE = 200
 _NO_CONTEXT: Mapping[str, str] = {}
+_START = {
+    "keywords": Kind("a mapping of names to values", is_one_of(Mapping), or_none=True),
+    "attributes": ATTRIBUTES,
+    "context": Kind("a mapping of strings", is_one_of(Mapping), or_none=True),
+}
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
@@ -139,13 +145,14 @@ class Client:
 
         Raises:
             WorkflowAlreadyStarted: The id is in use, or must not be used again; it has a handle.
-            TypeError: The arguments do not fit the workflow.
+            TypeError: The arguments do not fit the workflow, or an option is of another type.
+            ValueError: An option makes no sense.
             ConversionError: An argument cannot be stored.
 
         Cancelled, the workflow may or may not have been started: start it again with the same id to find out.
         """
         request, result_type, raises = self._request(
-            workflow, args, keywords or {}, id, queue, OnConflict(on_conflict), Reuse(reuse), delay, attributes, context
+            workflow, args, keywords, id, queue, OnConflict(on_conflict), Reuse(reuse), delay, attributes, context
         )
         return await self._start(request, result_type, raises)
 
@@ -177,7 +184,7 @@ class Client:
     ) -> Handle[Any]:
         """Signal the open instance that has the id; if there is none, start it, with the signal, in one step."""
         request, result_type, raises = self._request(
-            workflow, args, {}, id, queue, OnConflict.USE_EXISTING, Reuse(reuse), None, attributes, context
+            workflow, args, None, id, queue, OnConflict.USE_EXISTING, Reuse(reuse), None, attributes, context
         )
         body = Signal(validated_signal(signal), self.payload(value, Any, f"signal {signal!r}"), context=self.carried())
         message = Message(new_message_id(), request.header.partition, request.header.instance, body)
@@ -209,7 +216,7 @@ class Client:
         self,
         workflow: Callable[..., Coroutine[Any, Any, Any]] | str,
         args: tuple[Any, ...],
-        keywords: Mapping[str, Any],
+        keywords: Mapping[str, Any] | None,
         id: str | None,
         queue: str | None,
         on_conflict: OnConflict,
@@ -218,6 +225,7 @@ class Client:
         attributes: Mapping[str, Any] | None,
         context: Mapping[str, str] | None,
     ) -> tuple[CreateRequest, Any, Sequence[type]]:
+        check_arguments(_START, keywords=keywords, attributes=attributes, context=context)
         now = self._now()
         key = new_key(now)
         overrides = {} if isinstance(workflow, str) else getattr(workflow, "overrides", {})
@@ -225,12 +233,12 @@ class Client:
         id = key if id is None else chosen_id(id)
         attributes = overrides.get("attributes") if attributes is None else attributes
         name, signature, own_queue, raises = _definition(workflow)
-        queue = validated_queue(queue or own_queue or self._default_queue)
+        queue = validated_queue((own_queue or self._default_queue) if queue is None else queue)
         if signature is None:
             payload = Payload(self.data.to_payload([*args], Any, f"the arguments of {name}"))
         else:
-            payload = Payload(self.data.args_to_payload(signature, args, keywords))
-        wait = seconds(delay, "delay") if delay else None
+            payload = Payload(self.data.args_to_payload(signature, args, keywords or {}))
+        wait = 0.0 if delay is None else duration(delay, "delay")
         header = HeaderRow(
             instance=key,
             run=1,
@@ -241,7 +249,7 @@ class Client:
             root_id=id,
             created_at=now,
             # Without a delay it is due whatever the time is where it runs: clocks differ.
-            wake_at=0.0 if wait is None else now + wait,
+            wake_at=now + wait if wait else 0.0,
             start=payload,
             attributes=None if attributes is None else Payload(self.data.attributes_to_payload(attributes)),
             context=self.carried(_checked_context(context or {})),
@@ -292,12 +300,21 @@ class Client:
         """The runs that match, newest first, as an async iterator that reads a page at a time.
 
         Raises:
-            TypeError: The limit is no whole number.
+            TypeError: The limit is no whole number, or a filter is of another type.
             ValueError: No such status, a ``datetime`` without a time zone, or a negative limit.
             ConversionError: No attribute can have such a value.
         """
-        _check_limit(limit)
-        filter = self._filter(status, workflow, queue, attributes, started_after, started_before, parked=parked)
+        check_limit(limit)
+        filter = instance_filter(
+            self.data,
+            status=status,
+            workflow=workflow,
+            queue=queue,
+            attributes=attributes,
+            started_after=started_after,
+            started_before=started_before,
+            parked=parked,
+        )
         after: HeaderRow | None = None
         left = limit
         while left is None or left > 0:
@@ -326,34 +343,11 @@ class Client:
         attributes: Mapping[str, Any] | None = None,
         parked: bool | None = None,
     ) -> int:
-        """How many runs match."""
-        return await self.store.count(self._filter(status, workflow, queue, attributes, None, None, parked=parked))
-
-    def _filter(
-        self,
-        status: Status | str | Sequence[Status | str] | None,
-        workflow: str | Workflow[..., Any] | None,
-        queue: str | None,
-        attributes: Mapping[str, Any] | None,
-        started_after: datetime | None,
-        started_before: datetime | None,
-        *,
-        parked: bool | None,
-    ) -> InstanceFilter:
-        if status is not None:
-            status = [Status(status)] if isinstance(status, str) else [Status(item) for item in status]
-        if attributes is not None:
-            # As they are stored: a date is found by a date.
-            attributes = self.data.attributes_from_payload(Payload(self.data.attributes_to_payload(attributes)))
-        return InstanceFilter(
-            status=cast("Sequence[Status] | None", status),
-            workflow=workflow.name if isinstance(workflow, Workflow) else workflow,
-            queue=queue,
-            attributes=attributes,
-            started_after=None if started_after is None else to_timestamp(started_after),
-            started_before=None if started_before is None else to_timestamp(started_before),
-            is_parked=parked,
+        """How many runs match; raises what ``list`` raises."""
+        filter = instance_filter(
+            self.data, status=status, workflow=workflow, queue=queue, attributes=attributes, parked=parked
         )
+        return await self.store.count(filter)
 
     async def queues(self) -> Sequence[QueueStatistics]:
         """What each queue holds."""
@@ -369,11 +363,11 @@ class Client:
         """Remove instances that closed before a time, in small batches; returns how many.
 
         Raises:
-            TypeError: The limit is no whole number.
+            TypeError: ``before`` is no time, or the limit no whole number.
             ValueError: ``before`` is a ``datetime`` without a time zone, or the limit is negative.
         """
-        _check_limit(limit)
-        at = float(to_timestamp(before))
+        check_limit(limit)
+        at = removal_time(before)
         removed = 0
         while limit is None or removed < limit:
             size = 100 if limit is None else min(100, limit - removed)
@@ -433,15 +427,6 @@ class Client:
 def new_key(now: float) -> str:
     """A fresh instance key: it orders by time (milliseconds), then at random."""
     return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
-
-
-def _check_limit(limit: int | None) -> None:
-    if limit is None:
-        return
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise TypeError(f"limit must be a whole number or None, not {limit!r}")
-    if limit < 0:
-        raise ValueError(f"limit must not be negative, but it is {limit}")
 
 
 def _definition(workflow: object) -> tuple[str, CallSignature | None, str | None, Sequence[type]]:

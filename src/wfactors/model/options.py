@@ -11,7 +11,7 @@ import attrs
 
 from wfactors.model.status import OnCancel
 
-__all__ = ["ActivityOptions", "Retry", "seconds"]
+__all__ = ["ActivityOptions", "Retry", "duration", "seconds"]
 
 
 def seconds(value: float | timedelta | None, what: str) -> float | None:
@@ -51,7 +51,8 @@ def _full_name(name: str) -> str:
     )
 
 
-def _duration(value: float | timedelta, what: str) -> float:
+def duration(value: float | timedelta, what: str) -> float:
+    """A time in seconds that may be 0 but has an end; ValueError or TypeError, naming ``what``, for anything else."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise TypeError(f"{what} must be seconds or a timedelta, not {type(value).__name__}")
@@ -61,11 +62,11 @@ def _duration(value: float | timedelta, what: str) -> float:
 
 
 def _first(value: float | timedelta) -> float:
-    return _duration(value, "Retry(first=...)")
+    return duration(value, "Retry(first=...)")
 
 
 def _maximum(value: float | timedelta) -> float:
-    return _duration(value, "Retry(maximum=...)")
+    return duration(value, "Retry(maximum=...)")
 
 
 @attrs.frozen

@@ -48,7 +48,7 @@ def _number(
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value is None and or_none:
             return
-        if isinstance(value, bool) or not isinstance(value, kind):
+        if value is None or isinstance(value, bool) or not isinstance(value, kind):
             raise TypeError(f"{attribute.name} must be {words}{' or None' if or_none else ''}, not {value!r}")
         if not least <= value <= most:
             bounds = f"from {least} to {most}{', or None' if or_none else ''}"
