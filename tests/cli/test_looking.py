@@ -184,6 +184,15 @@ def test_a_url_that_makes_no_sense(url: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", [["list"], ["show", "x"], ["start", "x"], ["migrate"], ["doctor"], ["demo"]])
+def test_an_option_of_a_store_that_makes_no_sense(tmp_path: Path, command: list[str]) -> None:
+    """The same for a store that is there."""
+    run("migrate", "-s", f"sqlite:///{tmp_path}/shop.db")
+    result = run(*command, "--store", f"sqlite:///{tmp_path}/shop.db?synchronous=off")
+    assert 2 == result.exit_code
+    assert "synchronous must be one of normal, full, extra, not 'off'" in result.output
+
+
 def test_a_file_that_is_no_store(tmp_path: Path) -> None:
     """Code 5."""
     (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at" * 40)

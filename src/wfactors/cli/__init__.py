@@ -5,7 +5,6 @@ What a command needs is imported when it runs: ``wfactors --help`` and shell com
 
 from __future__ import annotations
 
-import io
 import sys
 
 __all__ = ["main"]
@@ -14,9 +13,14 @@ __all__ = ["main"]
 def main() -> None:
     """Run the ``wfactors`` command with the arguments of the process."""
     from wfactors.cli.app import app  # noqa: PLC0415  As above.
+    from wfactors.cli.streams import OutputLost, ended_by, own_streams  # noqa: PLC0415
 
-    for stream in (sys.stdout, sys.stderr):
-        # What a terminal that is not UTF-8 cannot show becomes a question mark; a word beside it says the same.
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
-    app(prog_name="wfactors")
+    own_streams()
+    try:
+        try:
+            app(prog_name="wfactors")
+        finally:
+            # While it can still be told that this fails.
+            sys.stdout.flush()
+    except OutputLost as error:
+        sys.exit(ended_by(error))

@@ -34,8 +34,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
     epilog="Exit codes: 0 done, 1 the workflow failed or a difference was found, 2 wrong usage, 3 not found, "
-    "4 conflict (open, closed, in use), 5 store unavailable, 6 refused by the workflow, 124 time is up, "
-    "130 interrupted.",
+    "4 conflict (open, closed, in use), 5 store unavailable, 6 refused by the workflow, 74 standard output "
+    "cannot be written, 124 time is up, 130 interrupted.",
 )
 
 _RUNNING = "Run"

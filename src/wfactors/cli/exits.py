@@ -25,6 +25,7 @@ class Exit(IntEnum):
     CONFLICT = 4
     STORE = 5
     REFUSED = 6
+    OUTPUT = 74
     TIMEOUT = 124
     INTERRUPTED = 130
 

@@ -22,6 +22,7 @@ from wfactors.cli.loading import load_payloads, load_registered, load_telemetry
 from wfactors.cli.options import Globals
 from wfactors.cli.output import print_note
 from wfactors.cli.running import run, store_url
+from wfactors.cli.streams import OutputLost, discard_output
 from wfactors.cli.text import duration, iso, plural, safe
 from wfactors.model.limits import Limits
 from wfactors.registry import Registry
@@ -144,8 +145,10 @@ def _say(options: Globals, event: str, words: str, details: dict[str, Any] | Non
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputLost as error:
+        discard_output()
+        if not error.has_reader_left:
+            print_note(f"standard output cannot be written: {error}")
 
 
 async def _obey(signals: AsyncIterator[int], serving: trio.CancelScope, grace: float) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from wfactors.cli.text import duration, safe, unescaped
 from wfactors.client import Client, Handle
 from wfactors.errors import WorkflowNotFound
 
-__all__ = ["find", "in_time", "reporting", "run", "sqlite_path", "store_url", "this_command", "with_client"]
+__all__ = ["find", "in_time", "opened", "reporting", "run", "sqlite_path", "store_url", "this_command", "with_client"]
 
 R = TypeVar("R")
 
@@ -38,10 +38,6 @@ def reporting() -> Iterator[None]:
         leaf = _leaf(error)
         if isinstance(leaf, KeyboardInterrupt):
             raise typer.Exit(Exit.INTERRUPTED) from None
-        if isinstance(leaf, BrokenPipeError):
-            # Whoever read standard output has gone; Python must not find that out again while it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(Exit.OK) from None
         problem = explained(leaf) if isinstance(leaf, Exception) else None
         if problem is None:
             raise leaf from leaf.__cause__
@@ -113,14 +109,19 @@ async def with_client(options: Globals, *, may_create: bool = False, partitions:
             f"there is no file {safe(str(path))}",
             "check --store, or make one with wfactors migrate",
         )
-    try:
-        opening = open_client(url, partitions=partitions, **load_payloads(options))
-        async with opening as client:
-            yield client
-    except ValueError as error:
-        if "store" not in str(error) and "sqlite" not in str(error) and "://" not in str(error):
-            raise
-        raise Problem(Exit.USAGE, str(error)) from error
+    async with opened(open_client(url, partitions=partitions, **load_payloads(options))) as client:
+        yield client
+
+
+@asynccontextmanager
+async def opened(opening: AbstractAsyncContextManager[R]) -> AsyncIterator[R]:
+    """The same; an argument that makes no sense there is wrong usage of the command."""
+    async with AsyncExitStack() as stack:
+        try:
+            value = await stack.enter_async_context(opening)
+        except ValueError as error:
+            raise Problem(Exit.USAGE, str(error)) from error
+        yield value
 
 
 async def find(client: Client, id: str) -> Handle[object]:

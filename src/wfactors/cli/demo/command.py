@@ -22,7 +22,7 @@ from wfactors.cli.demo.worker import Worker, start_worker
 from wfactors.cli.exits import Exit, Problem
 from wfactors.cli.options import Globals
 from wfactors.cli.output import error_console, out_console, print_json
-from wfactors.cli.running import reporting, this_command
+from wfactors.cli.running import opened, reporting, this_command
 from wfactors.cli.text import duration, plural, safe, size
 from wfactors.client import Client, Handle
 from wfactors.model.events import ActivityCompleted
@@ -72,7 +72,7 @@ def _is_interrupt(error: BaseException) -> bool:
 
 
 async def _run(options: Globals, place: Place, wanted: DemoOptions, console: Any) -> None:
-    async with open_client(place.url) as client:
+    async with opened(open_client(place.url)) as client:
         with open_display(console) as display:
             story = _Story()
             plan, handle = await _begin(client, place, wanted, display)
