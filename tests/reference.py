@@ -86,7 +86,7 @@ def _signature(name: str, value: Any) -> str:
     shown = [
         each.replace(annotation=_annotation(each.annotation), default=_shown(each.default))
         for each in signature.parameters.values()
-        if each.name not in {"self", "cls"}
+        if each.name != "self"
     ]
     result = inspect.Signature.empty if inspect.isclass(value) else _annotation(signature.return_annotation)
     call = f"{name}{inspect.Signature(shown, return_annotation=result)}"

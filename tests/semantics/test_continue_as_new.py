@@ -37,10 +37,10 @@ async def misuses() -> str:
 
 
 @wf.workflow
-async def forgets_a_child() -> str:
+async def forgets_a_child(policy: str) -> str:
     if wf.info().run == 1:
-        await wf.start_child(grow, 1, id="left behind")
-        wf.continue_as_new()
+        await wf.start_child(grow, 1, id="left behind", parent_close=policy)
+        wf.continue_as_new(policy)
     return "second run"
 
 
@@ -109,13 +109,16 @@ async def test_the_next_run_is_cancelled_and_fails_like_any_other(backend, autoj
             await engine.run(fails_in_the_second_run)
 
 
-async def test_children_of_a_run_that_continues_follow_their_policy(backend, autojump_clock) -> None:
-    """The child was not awaited, so it is cancelled with the run that started it."""
+@pytest.mark.parametrize(
+    ("policy", "status"), [("cancel", "cancelled"), ("terminate", "terminated"), ("abandon", "completed")]
+)
+async def test_children_of_a_run_that_continues_follow_their_policy(backend, autojump_clock, policy, status) -> None:
+    """The child was not awaited, so it ends with the run that started it, unless that gave it up."""
     async with backend.engine(forgets_a_child, grow, double) as engine:
-        assert "second run" == await engine.run(forgets_a_child)
+        assert "second run" == await engine.run(forgets_a_child, policy)
         child = await engine.get("left behind")
         await child.wait_closed()
-        assert "cancelled" == (await child.describe()).status
+        assert status == (await child.describe()).status
 
 
 async def test_removal_of_continued_runs(backend, autojump_clock) -> None:

@@ -113,7 +113,8 @@ CASES = {
         semantics/test_side_effects test_a_side_effect_runs_once_and_the_rest_is_the_same_in_every_replay""",
     "continue_as_new": """
         semantics/test_continue_as_new test_each_run_has_its_own_input_history_and_number
-        semantics/test_continue_as_new test_parents_get_the_last_result""",
+        semantics/test_continue_as_new test_parents_get_the_last_result
+        semantics/test_continue_as_new test_children_of_a_run_that_continues_follow_their_policy""",
     "the history is too long": """
         semantics/test_requests test_a_long_history_is_warned_of_once
         semantics/test_parking test_a_history_that_grows_too_long_fails_its_workflow""",

@@ -321,7 +321,8 @@ def continue_as_new(*args: Any, **kwargs: Any) -> NoReturn:
     """End this run and start the next one of the same instance, with these arguments and an empty history.
 
     Signals that nobody has read go over, and so does a cancel: the next run is cancelled from its first checkpoint on,
-    as a cancelled scope stays cancelled. Who waits for the result waits for that of the last run.
+    as a cancelled scope stays cancelled. Who waits for the result waits for that of the last run. Children that were
+    started and not awaited follow their ``parent_close``, as at any other end.
 
     Raises:
         TypeError: They are not the arguments of this workflow.
