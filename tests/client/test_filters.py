@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 WRONG: list[tuple[str, Any, type[Exception], str]] = [
     ("status", 5, TypeError, "status must be a status such as 'open', or a list of them, not 5"),
+    ("status", "nope", ValueError, "status must be one of 'open', "),
+    ("status", ["open", 5], ValueError, ", not 5"),
     ("workflow", 5, TypeError, "workflow must be a workflow, or the name of one, not 5"),
     ("queue", 5, TypeError, "queue must be a str, not 5"),
     ("queue", "\ud800", ValueError, "queue must be valid Unicode text"),
@@ -64,6 +66,7 @@ async def test_a_removal_needs_a_time(store: Any) -> None:
     ("option", "value", "error", "words"),
     [
         ("queue", "", ValueError, "a queue name must not be empty"),
+        ("reuse", "no", ValueError, "reuse must be one of 'allow', 'if_failed', 'reject', not 'no'"),
         ("queue", 5, TypeError, "a queue name must be a str, not int"),
         ("attributes", 5, TypeError, "attributes must be a mapping, such as {'customer': 'ada'}, not 5"),
         ("context", 5, TypeError, "context must be a mapping of strings, not 5"),
@@ -83,9 +86,11 @@ async def test_an_option_of_a_start_that_makes_no_sense_is_refused(
         assert 0 == await client.count()
 
 
-async def test_keywords_are_a_mapping() -> None:
-    """Those of the workflow, which only ``start`` and ``run`` take."""
+async def test_options_that_a_signal_does_not_start_with() -> None:
+    """Those that only ``start`` and ``run`` take."""
     async with wf.open_client(wf.MemoryStore()) as client:
+        with pytest.raises(ValueError, match="on_conflict must be one of 'fail', .*, not 'no'"):
+            await client.run("w", on_conflict="no")
         with pytest.raises(TypeError, match="keywords must be a mapping of names to values, not 5"):
             await client.run("w", keywords=5)  # type: ignore[call-overload]
 

@@ -75,7 +75,9 @@ def test_nonsense_is_refused(nonsense: dict[str, Any]) -> None:
         Limits(**nonsense)
 
 
-@pytest.mark.parametrize("wrong", [{"activities": "5"}, {"activities": True}, {"turn_seconds_max": "30"}])
+@pytest.mark.parametrize(
+    "wrong", [{"activities": "5"}, {"activities": True}, {"turn_seconds_max": "30"}, {"concurrency": 5}]
+)
 def test_what_is_no_number_is_refused(wrong: dict[str, Any]) -> None:
     """A wrong type is a TypeError, naming the limit."""
     with pytest.raises(TypeError, match=next(iter(wrong))):

@@ -17,7 +17,7 @@ from wfactors.client.handle import Description, Handle, to_datetime
 from wfactors.client.requests import ClientStatistics, Requests, Router, new_message_id
 from wfactors.convert import CallSignature, DataPort
 from wfactors.errors import CodecError, PayloadError, WorkflowAlreadyStarted, WorkflowClosed, WorkflowNotFound
-from wfactors.model.arguments import Kind, check_arguments, is_one_of
+from wfactors.model.arguments import Kind, check_arguments, is_one_of, member
 from wfactors.model.ids import (
     checked_partitions,
     chosen_id,
@@ -152,7 +152,7 @@ class Client:
         Cancelled, the workflow may or may not have been started: start it again with the same id to find out.
         """
         request, result_type, raises = self._request(
-            workflow, args, keywords, id, queue, OnConflict(on_conflict), Reuse(reuse), delay, attributes, context
+            workflow, args, keywords, id, queue, on_conflict, reuse, delay, attributes, context
         )
         return await self._start(request, result_type, raises)
 
@@ -184,7 +184,7 @@ class Client:
     ) -> Handle[Any]:
         """Signal the open instance that has the id; if there is none, start it, with the signal, in one step."""
         request, result_type, raises = self._request(
-            workflow, args, None, id, queue, OnConflict.USE_EXISTING, Reuse(reuse), None, attributes, context
+            workflow, args, None, id, queue, OnConflict.USE_EXISTING, reuse, None, attributes, context
         )
         body = Signal(validated_signal(signal), self.payload(value, Any, f"signal {signal!r}"), context=self.carried())
         message = Message(new_message_id(), request.header.partition, request.header.instance, body)
@@ -219,8 +219,8 @@ class Client:
         keywords: Mapping[str, Any] | None,
         id: str | None,
         queue: str | None,
-        on_conflict: OnConflict,
-        reuse: Reuse,
+        on_conflict: OnConflict | str,
+        reuse: Reuse | str,
         delay: float | timedelta | None,
         attributes: Mapping[str, Any] | None,
         context: Mapping[str, str] | None,
@@ -255,7 +255,8 @@ class Client:
             context=self.carried(_checked_context(context or {})),
         )
         result_type = Any if signature is None else signature.return_type
-        return CreateRequest(header, on_conflict, reuse), result_type, raises
+        conflict, reuse = member(OnConflict, on_conflict, "on_conflict"), member(Reuse, reuse, "reuse")
+        return CreateRequest(header, conflict, reuse), result_type, raises
 
     # --- Finding ---
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wfactors.convert import DataPort
 from wfactors.kernel.times import to_timestamp
-from wfactors.model.arguments import Kind, check_arguments, is_list, is_one_of
+from wfactors.model.arguments import Kind, check_arguments, is_list, is_one_of, member
 from wfactors.model.ids import validated_text
 from wfactors.model.payloads import Payload
 from wfactors.model.records import InstanceFilter
@@ -71,7 +71,9 @@ def instance_filter(
         # As they are stored: a date is found by a date.
         attributes = data.attributes_from_payload(Payload(data.attributes_to_payload(attributes)))
     return InstanceFilter(
-        status=None if status is None else [Status(item) for item in ([status] if isinstance(status, str) else status)],
+        status=None
+        if status is None
+        else [member(Status, item, "status") for item in ([status] if isinstance(status, str) else status)],
         workflow=None if name is None else validated_text("workflow", name),
         queue=None if queue is None else validated_text("queue", queue),
         attributes=attributes,

@@ -6,11 +6,14 @@ Whoever takes arguments has one table that says of each what it must be, and che
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import attrs
 
-__all__ = ["Kind", "check_arguments", "has_methods", "is_list", "is_one_of"]
+__all__ = ["Kind", "check_arguments", "has_methods", "is_list", "is_one_of", "member"]
+
+E = TypeVar("E", bound=StrEnum)
 
 
 @attrs.frozen
@@ -49,3 +52,12 @@ def has_methods(*names: str) -> Callable[[Any], bool]:
 def is_list(value: object) -> bool:
     """Whether its items can be meant: those of a str are letters, and those of a mapping are keys."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+
+
+def member(cls: type[E], value: str, what: str) -> E:
+    """The member that ``value`` names; ValueError, naming ``what``, if there is none."""
+    try:
+        return cls(value)
+    except ValueError:
+        known = ", ".join(repr(item.value) for item in cls)
+        raise ValueError(f"{what} must be one of {known}, not {value!r}") from None

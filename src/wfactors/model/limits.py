@@ -32,6 +32,8 @@ def _seconds(_: object, attribute: attrs.Attribute[float], value: Any) -> None:
 
 
 def _concurrency(_: object, attribute: attrs.Attribute[Mapping[str, int]], value: Mapping[str, Any]) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"Limits({attribute.name}=...) must be a mapping of names to numbers, not {value!r}")
     for activity, number in value.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"Limits({attribute.name}={{{activity!r}: ...}}) must be 1 or more, not {number!r}")

@@ -101,6 +101,9 @@ class Retry:
                 raise TypeError(f"Retry(attempts=...) must be a whole number or None, not {self.attempts!r}")
             if isinstance(self.attempts, bool) or self.attempts < 1:
                 raise ValueError(f"Retry(attempts=...) must be 1 or more, or None, not {self.attempts!r}")
+        for name, value in (("backoff", self.backoff), ("jitter", self.jitter)):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"Retry({name}=...) must be a number, not {value!r}")
         if not (math.isfinite(self.backoff) and self.backoff >= 1):
             raise ValueError(f"Retry(backoff=...) must be 1 or more, not {self.backoff!r}")
         if not 0 <= self.jitter <= 1:

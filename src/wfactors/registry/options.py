@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
+from wfactors.model.arguments import member
 from wfactors.model.options import Retry, seconds
-from wfactors.model.status import OnCancel, ParentClose
+from wfactors.model.status import OnCancel
 
-__all__ = ["activity_options", "policy", "without_none"]
+__all__ = ["activity_options", "without_none"]
 
 
 def activity_options(
@@ -26,21 +27,9 @@ def activity_options(
         "start_to_close": seconds(start_to_close, "start_to_close"),
         "schedule_to_close": seconds(schedule_to_close, "schedule_to_close"),
         "heartbeat": seconds(heartbeat, "heartbeat"),
-        "on_cancel": None if on_cancel is None else policy(OnCancel, on_cancel, "on_cancel"),
+        "on_cancel": None if on_cancel is None else member(OnCancel, on_cancel, "on_cancel"),
     }
     return without_none(given)
-
-
-E = TypeVar("E", OnCancel, ParentClose)
-
-
-def policy(cls: type[E], value: str, what: str) -> E:
-    """The member that ``value`` names; ValueError, naming ``what``, if there is none."""
-    try:
-        return cls(value)
-    except ValueError:
-        known = ", ".join(repr(member.value) for member in cls)
-        raise ValueError(f"{what} must be one of {known}, not {value!r}") from None
 
 
 def without_none(given: dict[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import attrs
 
 from wfactors.convert import CallSignature
 from wfactors.errors import WorkflowMisuseError
+from wfactors.model.arguments import member
 from wfactors.model.ids import chosen_id, validated_queue
 from wfactors.model.options import ActivityOptions, Retry
 from wfactors.model.status import OnCancel, ParentClose
-from wfactors.registry.options import activity_options, policy, without_none
+from wfactors.registry.options import activity_options, without_none
 
 __all__ = [
     "Activity",
@@ -176,7 +177,7 @@ class Workflow(_Wrapper[WorkflowDefinition, P, R]):
         given = {
             "id": None if id is None else chosen_id(id),
             "queue": None if queue is None else validated_queue(queue),
-            "parent_close": None if parent_close is None else policy(ParentClose, parent_close, "parent_close"),
+            "parent_close": None if parent_close is None else member(ParentClose, parent_close, "parent_close"),
             "attributes": attributes,
         }
         return Workflow(self.definition, {**self.overrides, **without_none(given)})
