@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wfactors.model.arguments import Kind, check_arguments, has_methods, is_list, is_one_of
+from wfactors.model.arguments import Kind, check_arguments, has_methods, is_list, is_one_of, member
+from wfactors.model.status import OnCancel
 
 KINDS = {
     "count": Kind("a number", is_one_of(int, float)),
@@ -47,3 +48,12 @@ def test_what_does_not_fit_is_named(name: str, value: object, words: str) -> Non
     """The argument, what it must be, and what it is."""
     with pytest.raises(TypeError, match=f"^{words}"):
         check_arguments(KINDS, **{name: value})
+
+
+def test_a_choice_is_taken_by_its_name_or_as_it_is() -> None:
+    """And what is none of the choices is told with those there are."""
+    assert [OnCancel.WAIT, OnCancel.ABANDON] == [
+        member(OnCancel, value, "on_cancel") for value in ("wait", OnCancel.ABANDON)
+    ]
+    with pytest.raises(ValueError, match="^on_cancel must be one of 'wait', 'abandon', not 'leave'$"):
+        member(OnCancel, "leave", "on_cancel")
