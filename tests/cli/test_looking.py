@@ -190,7 +190,8 @@ def test_an_option_of_a_store_that_makes_no_sense(tmp_path: Path, command: list[
     run("migrate", "-s", f"sqlite:///{tmp_path}/shop.db")
     result = run(*command, "--store", f"sqlite:///{tmp_path}/shop.db?synchronous=off")
     assert 2 == result.exit_code
-    assert "synchronous must be one of normal, full, extra, not 'off'" in result.output
+    # The table of doctor breaks lines, where it does depends on the length of the path.
+    assert "synchronous must be one of normal, full, extra, not 'off'" in " ".join(result.output.split())
 
 
 def test_a_file_that_is_no_store(tmp_path: Path) -> None:
