@@ -8,6 +8,7 @@ import pytest
 import trio
 
 import wfactors as wf
+from tests.slices import SlicesEnd
 from wfactors import pace
 from wfactors.kernel.scheduler import _CLOSED_AT_ONCE
 
@@ -18,17 +19,6 @@ closed: list[object] = []
 @pytest.fixture(autouse=True)
 def nothing_closed() -> None:
     closed.clear()
-
-
-class SlicesEnd:
-    """Stands for the module ``time`` where slices are measured: whenever somebody looks, one is over."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def perf_counter(self) -> float:
-        self._now += 1.0
-        return self._now
 
 
 class Steps(trio.abc.Instrument):

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 import wfactors as wf
+from tests.slices import SlicesEnd
 from wfactors import pace
 from wfactors.actors.activities import Activities
 from wfactors.actors.draft import SealedBatch
@@ -90,17 +91,6 @@ async def both() -> list[int]:
         nursery.start_soon(call, None)
         nursery.start_soon(call, wf.signals("number", int))
     return sums
-
-
-class SlicesEnd:
-    """Stands for the module ``time`` where slices are measured: whenever somebody looks, one is over."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def perf_counter(self) -> float:
-        self._now += 1.0
-        return self._now
 
 
 @pytest.fixture(autouse=True)

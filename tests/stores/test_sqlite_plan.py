@@ -5,21 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.slices import SlicesEnd
 from wfactors import pace
 from wfactors.model.records import Batch
 from wfactors.stores.sqlite_writes import plan_commit
 from wfactors.testing.conformance.builders import task
-
-
-class SlicesEnd:
-    """Stands for the module ``time`` where slices are measured: whenever somebody looks, one is over."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def perf_counter(self) -> float:
-        self._now += 1.0
-        return self._now
 
 
 async def test_a_large_batch_leaves_the_loop_free_between_its_statements(monkeypatch: pytest.MonkeyPatch) -> None:
