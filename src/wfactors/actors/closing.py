@@ -69,8 +69,9 @@ class RunCloser:
                 steps = run.closing()
                 while self._has_more(id, steps):
                     await pace.keep()
-                self._waiting.popleft()
                 await pace.keep()
+                # No checkpoint from here on: once nothing waits, `close` starts the next task for it.
+                self._waiting.popleft()
 
     def _has_more(self, id: str, steps: Iterator[None]) -> bool:
         """Do the next step, if there is one."""
