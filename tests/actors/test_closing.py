@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from typing import cast
 
 import pytest
 import trio
@@ -10,6 +12,9 @@ import trio
 import wfactors as wf
 from tests.slices import SlicesEnd
 from wfactors import pace
+from wfactors.actors.closing import RunCloser
+from wfactors.actors.watchdog import Watchdog
+from wfactors.kernel.run import Run
 from wfactors.kernel.scheduler import _CLOSED_AT_ONCE
 
 TASKS = 5 * _CLOSED_AT_ONCE
@@ -105,3 +110,32 @@ async def test_the_loop_is_free_between_parts(
     trio.lowlevel.remove_instrument(steps)
     assert TASKS == len(closed)
     assert _CLOSED_AT_ONCE == max(closed.count(step) for step in set(closed))
+
+
+class Closable:
+    """A run as the closer sees it, with code under way."""
+
+    has_live_code = True
+
+    def __init__(self, name: str) -> None:
+        self.scheduler = self
+        self._name = name
+
+    def closing(self) -> Iterator[None]:
+        closed.append(f"{self._name} begun")
+        yield
+        closed.append(f"{self._name} done")
+
+
+async def test_a_run_that_arrives_behind_the_last_one_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the moment at which the closer, done with what it had, lets others go first."""
+    monkeypatch.setattr(pace, "time", SlicesEnd())
+    closer, rounds = RunCloser(Watchdog(10, 20)), range(20)
+    async with closer.open():
+        for number in rounds:
+            closer.close("first", cast("Run", Closable(f"first {number}")))
+            while f"first {number} done" not in closed:
+                await trio.lowlevel.checkpoint()
+            closer.close("next", cast("Run", Closable(f"next {number}")))
+    each = [f"{name} {number} {what}" for number in rounds for name in ("first", "next") for what in ("begun", "done")]
+    assert sorted(each) == sorted(closed)
