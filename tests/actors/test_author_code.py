@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from random import Random
+from typing import Any
 
 import pytest
 import trio
 
+import wfactors as wf
 from wfactors.actors.author_code import AuthorCode
 from wfactors.actors.watchdog import TurnInterrupted, Watchdog
+from wfactors.kernel.run import Run
+from wfactors.model.events import Decision, RunCompleted, RunStarted
+from wfactors.model.payloads import Payload
+from wfactors.registry import Registry
+from wfactors.workflow import Application, open_run
 
 
 class LateWatchdog(Watchdog):
@@ -105,3 +115,47 @@ async def test_interrupts_that_race_with_the_end_of_a_turn(monkeypatch: pytest.M
         sys.settrace(trace)
         sys.setswitchinterval(switch)
     assert interrupted > 20
+
+
+@wf.workflow
+async def restless() -> None:
+    """Never comes to rest, though each of its steps is short."""
+    while True:
+        await wf.checkpoint()
+
+
+@wf.workflow
+async def busy(steps: int) -> int:
+    """Takes very many short steps."""
+    for _ in range(steps):
+        await wf.checkpoint()
+    return steps
+
+
+def opened(workflow: wf.Workflow[..., Any], *args: object) -> tuple[Run, RunStarted]:
+    run = open_run(Application(Registry([workflow])), workflow.definition, instance="key", run=1, queue="home")
+    return run, RunStarted(1.0, workflow.name, "id", "key", 1, "home", Payload(json.dumps(args).encode()))
+
+
+async def test_the_parts_of_a_turn_count_together() -> None:
+    """Code that never rests is interrupted, though no part of it is long; the stack says where it is."""
+    author_code = AuthorCode(Watchdog(warning_seconds=10, seconds_max=0.05))
+    run, fact = opened(restless)
+    assert author_code.call("w", partial(run.begin, fact)) is None
+    with pytest.raises(TurnInterrupted, match=r"task restless\n(.*\n)*.*test_author_code.py.*in restless"):
+        list(author_code.rest_of_turn("w", run))
+    run.close()
+
+
+async def test_a_turn_of_many_parts_ends_with_its_decisions() -> None:
+    """However many there are, as long as they are quick."""
+    author_code = AuthorCode(Watchdog(10, 20))
+    run, fact = opened(busy, 1000)
+    assert author_code.call("w", partial(run.begin, fact)) is None
+    decisions: list[Decision] = []
+
+    def rest() -> Iterator[None]:
+        decisions.extend((yield from author_code.rest_of_turn("w", run)))
+
+    assert 1000 // 64 == len(list(rest()))
+    assert [RunCompleted(Payload(b"1000"))] == decisions

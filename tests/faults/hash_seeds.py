@@ -86,19 +86,24 @@ class Watch:
 
     @contextlib.contextmanager
     def on(self) -> Iterator[None]:
-        feed = Run.feed
+        begin, go_on = Run.begin, Run.go_on
 
-        def fed(run: Run, fact: Any, recorded: Any = None) -> list[Any]:
-            decisions = feed(run, fact, recorded)
+        def begun(run: Run, fact: Any, recorded: Any = None) -> list[Any] | None:
             if run in self._places:
-                self.histories[self._places[run]] += [fact, *decisions]
+                self.histories[self._places[run]].append(fact)
+            return begin(run, fact, recorded)
+
+        def gone_on(run: Run) -> list[Any] | None:
+            decisions = go_on(run)
+            if run in self._places:
+                self.histories[self._places[run]] += decisions or ()
             return decisions
 
-        loader.open_run, Run.feed = self.open_run, fed  # type: ignore[assignment,method-assign]
+        loader.open_run, Run.begin, Run.go_on = self.open_run, begun, gone_on  # type: ignore[assignment,method-assign]
         try:
             yield
         finally:
-            loader.open_run, Run.feed = open_run, feed  # type: ignore[method-assign]
+            loader.open_run, Run.begin, Run.go_on = open_run, begin, go_on  # type: ignore[method-assign]
 
     def run_examples(self) -> None:
         """Run each as its author does; what it prints is not of interest here."""

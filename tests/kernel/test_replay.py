@@ -10,6 +10,7 @@ import pytest
 import wfactors as wf
 from tests.kernel.story import Story, boom, close_all, payload, replay
 from wfactors.errors import NonDeterminismError, StoreCorrupt
+from wfactors.kernel import run as kernel_run
 from wfactors.kernel.decisions import describe
 from wfactors.model import events
 from wfactors.model.events import ActivityScheduled, PatchApplied, RunCompleted, SideEffectRecorded
@@ -109,6 +110,15 @@ def test_a_replay_can_stop_anywhere_and_go_on_live():
         replay(story.run, turns[:length])
         live = [story.run.feed(fact) for fact, _ in turns[length:]]
         assert live == [decisions for _, decisions in turns[length:]]
+
+
+def test_turns_in_parts_are_the_same(monkeypatch):
+    """Live and replayed, however small the parts."""
+    whole = told()
+    monkeypatch.setattr(kernel_run, "_STEPS_AT_ONCE", 1)
+    parts = told()
+    assert whole.turns == parts.turns
+    assert whole.run.final == whole.replay(is_strict=True).final
 
 
 def test_a_side_effect_runs_once():

@@ -17,6 +17,7 @@ from wfactors.actors.effects import Effects
 from wfactors.actors.journal import Journal
 from wfactors.actors.timers import Timers
 from wfactors.actors.turns import Turns
+from wfactors.kernel.replay import Recorder
 
 CALLS = 500
 started: list[int] = []
@@ -91,6 +92,21 @@ async def both() -> list[int]:
         nursery.start_soon(call, None)
         nursery.start_soon(call, wf.signals("number", int))
     return sums
+
+
+@wf.workflow
+async def gathers() -> int:
+    """Calls very many activities in its first turn."""
+    return sum(await wf.gather(*(echo(number) for number in range(CALLS))))
+
+
+@wf.workflow
+async def gets_stuck() -> None:
+    """When its timer fires it does very much, and then waits for what can never come."""
+    await wf.sleep(10)
+    for _ in range(CALLS):
+        await wf.checkpoint()
+    await wf.Event().wait()
 
 
 @pytest.fixture(autouse=True)
@@ -260,3 +276,35 @@ async def test_mail_behind_a_timer_waits_for_the_whole_turn(backend, autojump_cl
     first, second = kinds.index("TimerFired"), kinds.index("SignalReceived")
     assert ["ActivityScheduled"] * CALLS == kinds[first + 1 : second]
     assert ["ActivityScheduled"] * CALLS == kinds[second + 1 :][:CALLS]
+
+
+async def test_the_loop_is_free_between_the_steps_of_a_turn(backend, autojump_clock, monkeypatch) -> None:
+    """Neither live nor in a replay are very many calls made in one step of the loop."""
+    counter = Counter(monkeypatch)
+    counter.watch(Recorder, "issue", lambda *_: 1)
+    counter.watch(Recorder, "take", lambda *_: 1)
+    async with backend.engine(gathers, echo) as engine:
+        handle = await engine.start(gathers)
+        await handle.result()
+    assert CALLS <= counter.total("issue")
+    assert 64 >= counter.longest("issue")
+    async with backend.engine(gathers, echo) as engine:
+        with pytest.raises(wf.QueryError):
+            await (await engine.get(handle.id)).query("nothing")
+    assert CALLS <= counter.total("take")
+    assert 64 >= counter.longest("take")
+
+
+async def test_mail_behind_a_timer_whose_turn_ends_in_a_standstill(backend, autojump_clock, monkeypatch) -> None:
+    """It is kept, and the client hears that it is."""
+    # The signal is to be the first that notices.
+    monkeypatch.setattr(Timers, "_fire", lambda timers, _: timers._heap.clear())
+    async with backend.engine(gets_stuck) as engine:
+        handle = await engine.start(gets_stuck)
+        await trio.sleep(10)
+        await handle.signal("number", 1)
+        assert "WorkflowStuckError" in (await handle.describe()).parked
+        await handle.terminate()
+        await trio.sleep(1)
+        kinds = [type(event).__name__ for event in await handle.history()]
+    assert ["RunStarted", "TimerSet", "TimerFired", "RunTerminated", "SignalReceived"] == kinds

@@ -169,3 +169,28 @@ async def test_a_poison_is_not_tried_again_by_the_next_owner(backend, autojump_c
         assert 1 == await engine.run(sleeper)
         assert "TurnInterrupted" in (await (await engine.get("p")).describe()).parked
     assert [1] == turns
+
+
+async def test_tasks_that_keep_each_other_busy_are_interrupted(backend, autojump_clock) -> None:
+    """No step of them is long, and there is no end of them: the workflow is parked, and its neighbours go on."""
+
+    @wf.workflow
+    async def restless() -> None:
+        async with wf.open_nursery() as nursery:
+
+            async def spin() -> None:
+                while True:
+                    await wf.checkpoint()
+
+            nursery.start_soon(spin)
+            nursery.start_soon(spin)
+
+    async with backend.engine(restless, sleeper, limits=SHORT) as engine:
+        handle = await engine.start(restless, id="r")
+        assert 1 == await engine.run(sleeper)
+        while (parked := (await handle.describe()).parked) is None:
+            await trio.sleep(1)
+        assert "TurnInterrupted" in parked
+        assert "did not come to rest" in parked
+        assert "restless.<locals>.spin" in parked
+        assert 1 == await engine.run(sleeper)

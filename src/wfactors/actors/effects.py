@@ -8,7 +8,7 @@ somebody elsewhere) is a row of the batch and begins after the commit.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from wfactors.model.events import (
     CancelSent,
     ChildCancelAsked,
     ChildScheduled,
-    Decision,
+    Event,
     Parent,
     RunCancelled,
     RunCompleted,
@@ -82,8 +82,8 @@ class Effects:
             RunTerminated: self._close,
         }
 
-    def apply(self, instance: Instance, decisions: list[Decision]) -> Iterator[None] | None:
-        """Carry out ``decisions``, which are in the history already; cannot fail but by a bug of the engine.
+    def apply(self, instance: Instance, events: Sequence[Event]) -> Iterator[None] | None:
+        """Carry out the decisions among ``events``, which are in the history; cannot fail but by a bug of the engine.
 
         Returns:
             The rest, if the last one ends a run with very many open calls: to be gone through, a part at each step,
@@ -91,10 +91,10 @@ class Effects:
         """
         table = self._table
         rest: Iterator[None] | None = None
-        for decision in decisions:
-            action = table.get(type(decision))
+        for event in events:
+            action = table.get(type(event))
             if action is not None:
-                rest = action(instance, decision)
+                rest = action(instance, event)
         return rest
 
     def apply_end(self, instance: Instance, event: RunTerminated) -> Iterator[None] | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from enum import Enum
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,14 @@ from wfactors.model.events import (
     RunTerminated,
 )
 from wfactors.model.failures import Failure
+from wfactors.model.messages import Cancel, ParentClosed
 from wfactors.model.payloads import Payload
 from wfactors.model.records import Append, HeaderRow
 from wfactors.model.status import Status
 from wfactors.model.wire import encode_run_of_events, join_events
 
 if TYPE_CHECKING:
+    from wfactors.actors.author_code import AuthorCode
     from wfactors.actors.closing import RunCloser
     from wfactors.telemetry.reporter import Reporter
 
@@ -180,6 +183,14 @@ class Instance:
         return tuple(islice(run.signals.awaited, _AWAITED_MAX))
 
     @property
+    def withdrawal(self) -> Mail | None:
+        """What says that nobody wants the run any more, if it lies in the mailbox; see ``Turns``."""
+        for mail in self.mail:
+            if mail.done is None and isinstance(mail.content, Cancel | ParentClosed):
+                return mail
+        return None
+
+    @property
     def is_parked(self) -> bool:
         """Whether it stands still."""
         return self.state is State.PARKED
@@ -194,11 +205,13 @@ class Instance:
         """Whether it could leave memory: nothing to do, nothing unsaved."""
         return not (self.mail or self.is_dirty or self.pins or self.update_waiters) and self.state is not State.LOADING
 
-    def feed(self, fact: Fact) -> list[Decision]:
-        """One turn of the kernel; notes nothing, so a turn that fails leaves the history as it was."""
+    def feed(self, author_code: AuthorCode, fact: Fact) -> Generator[None, None, list[Decision]]:
+        """One turn of the kernel, in parts; notes nothing, so a turn that fails leaves the history as it was."""
         assert self.run is not None, "a turn needs a replayed run"
         self.time = max(self.time, fact.time)
-        return self.run.feed(fact)
+        id, run = self.header.id, self.run
+        decisions = author_code.call(id, partial(run.begin, fact))
+        return decisions if decisions is not None else (yield from author_code.rest_of_turn(id, run))
 
     def query(self, name: str, input: Payload) -> Payload:
         """Answer a query; raises QueryError."""

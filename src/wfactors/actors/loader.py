@@ -217,7 +217,9 @@ class Loader:
             if len(events) != append.count:
                 raise StoreCorrupt(f"{where}: holds {len(events)} events, not {append.count}")
             for fact, decisions in turns_of(events):
-                self._author_code.call(header.id, partial(run.feed, fact, decisions))
+                if self._author_code.call(header.id, partial(run.begin, fact, decisions)) is None:
+                    for _ in self._author_code.rest_of_turn(header.id, run):
+                        await pace.keep()
                 if instance.trace is not None:
                     instance.trace.recall([fact, *decisions], run.calls.spans)
                 instance.time = max(instance.time, fact.time)

@@ -227,7 +227,11 @@ class Partition:
         instance.mail.append(mail)
         if mail.id and mail.done is None and not mail.is_stored:
             self._loose.append((instance.key, mail))
-        if not instance.is_queued and instance.state is not State.LOADING:
+        self.queue(instance)
+
+    def queue(self, instance: Instance) -> None:
+        """Have the dispatcher take in the mail of an instance, unless there is none, or it is being loaded."""
+        if instance.mail and not instance.is_queued and instance.state is not State.LOADING:
             instance.is_queued = True
             self._ready.append(instance)
             self._wake.set()
@@ -287,9 +291,7 @@ class Partition:
         except Exception as error:
             self.parking.park(instance, f"{type(error).__name__}: {error}")
             return
-        if instance.mail and not instance.is_queued:
-            instance.is_queued = True
-            self._ready.append(instance)
+        self.queue(instance)
         self._wake.set()
 
     def flush_instance(self, instance: Instance) -> None:
@@ -315,10 +317,7 @@ class Partition:
 
     def loaded(self, instance: Instance) -> None:
         """The loader is done with the instance: it is ready, closed or parked."""
-        if instance.mail and not instance.is_queued:
-            instance.is_queued = True
-            self._ready.append(instance)
-            self._wake.set()
+        self.queue(instance)
         self.eviction.weigh(instance)
         self.eviction.make_room()
 
@@ -396,9 +395,7 @@ class Partition:
             self.turns.take(instance, mail)
             self._turn_count += 1
             self._turns_unsealed += 1
-        if instance.mail and not instance.is_queued and not instance.is_loading:
-            instance.is_queued = True
-            self._ready.append(instance)
+        self.queue(instance)
 
     async def _seal(self) -> None:
         """Make a batch of all that is decided and hand it to the journal."""

@@ -177,7 +177,9 @@ class ReplayCheck:
         author_code = AuthorCode(partition.watchdog)
         for append in appends:
             for fact, decisions in turns_of(decode_events(append.data, f"history of {header.id!r}")):
-                author_code.call(header.id, partial(run.feed, fact, decisions))
+                if author_code.call(header.id, partial(run.begin, fact, decisions)) is None:
+                    for _ in author_code.rest_of_turn(header.id, run):
+                        await trio.lowlevel.checkpoint()
                 await trio.lowlevel.checkpoint()
 
     def _report(self, header: HeaderRow, error: BaseException) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ from wfactors.model.events import (
     ChildCompleted,
     ChildFailed,
     ChildStarted,
-    Decision,
+    Event,
     Fact,
     RequestCompleted,
     RequestFailed,
@@ -75,7 +75,7 @@ __all__ = ["Turns"]
 
 _log = logging.getLogger("wfactors.instance")
 _REPLY_SECONDS = 3600.0
-_DECISIONS_AT_ONCE = 64
+_EVENTS_AT_ONCE = 64
 
 
 class Turns:
@@ -85,7 +85,7 @@ class Turns:
         self._partition = partition
         self._author_code = AuthorCode(partition.watchdog)
         self._unfinished: Iterator[None] | None = None
-        self._table: dict[type, Callable[[Instance, Mail, Any, float], None]] = {
+        self._table: dict[type, Callable[[Instance, Mail, Any, float], Iterator[None] | None]] = {
             Start: self._start,
             TimerDue: self._timer,
             ActivityOutcome: self._activity,
@@ -103,35 +103,38 @@ class Turns:
         }
 
     def take(self, instance: Instance, mail: Mail) -> None:
-        """Take in ``mail``, with all that follows from it inside the partition."""
+        """Take in ``mail``, with all that follows from it inside the partition; of a large turn, the first part."""
+        self._unfinished = self._taking(instance, mail)
+        self.go_on()
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there is more of the mail taken last: ``go_on``, before any other is taken in or a batch sealed."""
+        return self._unfinished is not None
+
+    def go_on(self) -> None:
+        """Do the next part of the turn."""
+        assert self._unfinished is not None
+        if next(self._unfinished, _FINISHED):
+            self._unfinished = None
+
+    def _taking(self, instance: Instance, mail: Mail) -> Iterator[None]:
         now = max(instance.time, self._partition.clock.now())
         # The first question is answered at once; the time it asks for is never later than that of the run.
         is_due = instance.wake_at is not None and instance.wake_at <= now
         if is_due and instance.run is not None and instance.run.next_deadline <= now and instance.state is State.READY:
-            self._turn(instance, TimerFired(now, 0))
-            if instance.is_parked or instance.start is not None or self.is_unfinished:
-                # It stands still now, or is not through with that turn, or continued as a new run: that must start
-                # before it takes in anything.
-                is_new = instance.start is not None and not instance.is_parked
-                instance.mail.insert(1 if is_new else 0, mail)
+            yield from self._turn(instance, TimerFired(now, 0))
+            if instance.is_parked or instance.start is not None:
+                # It stands still now, or continued as a new run, which must start before it takes in anything.
+                instance.mail.insert(0 if instance.is_parked else 1, mail)
+                self._partition.queue(instance)
                 return
         mail.is_taken = True
-        self._table[type(mail.content)](instance, mail, mail.content, now)
+        parts = self._table[type(mail.content)](instance, mail, mail.content, now)
+        if parts is not None:
+            yield from parts
         if mail.is_taken and mail.is_stored:
             self._partition.draft.messages_removed.append(mail.id)
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether a turn that took many decisions has more to carry out: ``go_on`` before anything else is taken in."""
-        return self._unfinished is not None
-
-    def go_on(self) -> None:
-        """Carry out some more of the unfinished turn."""
-        current = self._unfinished
-        assert current is not None
-        # It may have handed on to another one: the end of the run.
-        if next(current, _FINISHED) and self._unfinished is current:
-            self._unfinished = None
 
     def refuse_unknown(self, key: str, mail: Mail) -> None:
         """Answer mail for an instance that does not exist."""
@@ -150,14 +153,14 @@ class Turns:
 
     # --- Contents ---
 
-    def _start(self, instance: Instance, mail: Mail, content: object, now: float) -> None:
+    def _start(self, instance: Instance, mail: Mail, content: object, now: float) -> Iterator[None]:
         if instance.start is None or instance.state is not State.READY:
             return
-        withdrawn = _withdrawal(instance) if instance.header.run == 1 else None
+        withdrawn = instance.withdrawal if instance.header.run == 1 else None
         if withdrawn is not None:
             # Cancelled before it started: it never does.
             instance.mail.remove(withdrawn)
-            self.take(instance, withdrawn)
+            yield from self._taking(instance, withdrawn)
             return
         header, carried = instance.header, instance.carried
         fact = RunStarted(
@@ -177,14 +180,14 @@ class Turns:
         pending, instance.start = instance.start, None
         instance.started_at = now
         instance.wake_at = None
-        if not self._turn(instance, fact, mail):
+        if not (yield from self._turn(instance, fact, mail)):
             instance.start, instance.started_at = pending, None
 
-    def _timer(self, instance: Instance, mail: Mail, content: TimerDue, now: float) -> None:
+    def _timer(self, instance: Instance, mail: Mail, content: TimerDue, now: float) -> Iterator[None]:
         if instance.state is not State.READY or instance.run is None:
             return
         if instance.start is not None and instance.wake_at is not None and instance.wake_at <= now:
-            self._start(instance, mail, content, now)
+            yield from self._start(instance, mail, content, now)
             return
         partition = self._partition
         if instance.start is None and instance.deadlines:
@@ -194,7 +197,7 @@ class Turns:
             # The clock went back since. (Any other entry than the one set last is an old one: it ends here.)
             partition.push_timer(content.at, instance.key)
 
-    def _activity(self, instance: Instance, mail: Mail, content: ActivityOutcome, now: float) -> None:
+    def _activity(self, instance: Instance, mail: Mail, content: ActivityOutcome, now: float) -> Iterator[None]:
         if not mail.is_stored:
             self._partition.draft.tasks_removed.append(TaskKey(instance.key, content.run, content.call))
         if not self._is_expected(instance, content.run, is_open=content.call in instance.ledger.activities):
@@ -209,33 +212,33 @@ class Turns:
             fact = ActivityFailed(now, content.call, content.failure, content.attempt, content.deadline)
         else:
             fact = ActivityCompleted(now, content.call, content.result)
-        self._turn(instance, fact, mail)
+        yield from self._turn(instance, fact, mail)
 
-    def _child(self, instance: Instance, mail: Mail, content: ChildOutcome, now: float) -> None:
+    def _child(self, instance: Instance, mail: Mail, content: ChildOutcome, now: float) -> Iterator[None]:
         if self._is_expected(instance, content.run, is_open=content.call in instance.ledger.children):
             if content.failure is not None:
-                self._turn(instance, ChildFailed(now, content.call, content.failure), mail)
+                yield from self._turn(instance, ChildFailed(now, content.call, content.failure), mail)
             else:
-                self._turn(instance, ChildCompleted(now, content.call, content.result), mail)
+                yield from self._turn(instance, ChildCompleted(now, content.call, content.result), mail)
 
-    def _child_accepted(self, instance: Instance, mail: Mail, content: ChildAccepted, now: float) -> None:
+    def _child_accepted(self, instance: Instance, mail: Mail, content: ChildAccepted, now: float) -> Iterator[None]:
         if self._is_expected(instance, content.run, is_open=content.call in instance.ledger.children):
-            self._turn(instance, ChildStarted(now, content.call), mail)
+            yield from self._turn(instance, ChildStarted(now, content.call), mail)
 
-    def _request(self, instance: Instance, mail: Mail, content: RequestOutcome, now: float) -> None:
+    def _request(self, instance: Instance, mail: Mail, content: RequestOutcome, now: float) -> Iterator[None]:
         if self._is_expected(instance, content.run, is_open=content.call in instance.ledger.requests):
             if content.reason is None:
-                self._turn(instance, RequestCompleted(now, content.call), mail)
+                yield from self._turn(instance, RequestCompleted(now, content.call), mail)
             else:
-                self._turn(instance, RequestFailed(now, content.call, content.reason), mail)
+                yield from self._turn(instance, RequestFailed(now, content.call, content.reason), mail)
 
-    def _signal(self, instance: Instance, mail: Mail, content: Signal, now: float) -> None:
+    def _signal(self, instance: Instance, mail: Mail, content: Signal, now: float) -> Iterator[None]:
         if mail.id in instance.ledger.taken:
             self._acknowledge(instance, mail, content.sender)
             return
         fact = SignalReceived(now, content.name, content.payload, mail.id)
         if instance.state is State.READY:
-            if self._turn(instance, fact, mail):
+            if (yield from self._turn(instance, fact, mail)):
                 self._acknowledge(instance, mail, content.sender)
         elif mail.is_stored and mail.done is None and content.sender is None:
             # It was acknowledged while the run was still open: it must stand in the history, if only at its end. At
@@ -245,32 +248,32 @@ class Turns:
         else:
             self._refuse(instance, mail, content.sender)
 
-    def _cancel(self, instance: Instance, mail: Mail, content: Cancel, now: float) -> None:
+    def _cancel(self, instance: Instance, mail: Mail, content: Cancel, now: float) -> Iterator[None]:
         if instance.state is not State.READY:
             self._refuse(instance, mail, content.sender)
-        elif self._request_cancel(instance, CancelRequested(now, content.reason), mail):
+        elif (yield from self._request_cancel(instance, CancelRequested(now, content.reason), mail)):
             self._acknowledge(instance, mail, content.sender)
 
-    def _parent_closed(self, instance: Instance, mail: Mail, content: ParentClosed, now: float) -> None:
+    def _parent_closed(self, instance: Instance, mail: Mail, content: ParentClosed, now: float) -> Iterator[None]:
         if content.policy is ParentClose.TERMINATE:
-            self._terminate(instance, mail, Terminate("the parent ended"), now)
+            yield from self._terminate(instance, mail, Terminate("the parent ended"), now)
         elif instance.state is State.READY:
-            self._request_cancel(instance, CancelRequested(now, "the parent ended"), mail)
+            yield from self._request_cancel(instance, CancelRequested(now, "the parent ended"), mail)
 
-    def _request_cancel(self, instance: Instance, fact: CancelRequested, mail: Mail) -> bool:
+    def _request_cancel(self, instance: Instance, fact: CancelRequested, mail: Mail) -> Generator[None, None, bool]:
         # A run that has not started is ended by the fact, and never starts.
         pending, instance.start = instance.start, None
-        if self._turn(instance, fact, mail):
+        if (yield from self._turn(instance, fact, mail)):
             return True
         instance.start = pending
         return False
 
-    def _terminate(self, instance: Instance, mail: Mail, content: Terminate, now: float) -> None:
+    def _terminate(self, instance: Instance, mail: Mail, content: Terminate, now: float) -> Iterator[None]:
         if instance.state is State.CLOSED:
             self._refuse(instance, mail, None)
             return
         failure = Failure("wfactors.errors.WorkflowTerminated", content.reason or "terminated", kind="terminated")
-        self._end(instance, RunTerminated(now, content.reason, failure))
+        yield from self._end(instance, RunTerminated(now, content.reason, failure))
         self._acknowledge(instance, mail, None)
 
     def _resume(self, instance: Instance, mail: Mail, content: Resume, now: float) -> None:
@@ -287,7 +290,7 @@ class Turns:
 
     # --- Questions ---
 
-    def _update(self, instance: Instance, mail: Mail, content: Update, now: float) -> None:
+    def _update(self, instance: Instance, mail: Mail, content: Update, now: float) -> Iterator[None]:
         partition = self._partition
         if instance.state is not State.READY or instance.run is None:
             self._answer(instance.key, mail, WorkflowClosed(instance.header.id, instance.status.value))
@@ -311,7 +314,7 @@ class Turns:
             return
         if mail.done is not None:
             instance.update_waiters[mail.id] = mail.done
-        self._turn(instance, UpdateReceived(now, mail.id, content.name, content.input), mail)
+        yield from self._turn(instance, UpdateReceived(now, mail.id, content.name, content.input), mail)
         partition.touch(instance)
 
     def _answer_again(self, instance: Instance, mail: Mail) -> None:
@@ -385,45 +388,47 @@ class Turns:
     def _is_expected(self, instance: Instance, run: int, *, is_open: bool) -> bool:
         return instance.state is State.READY and run == instance.header.run and is_open
 
-    def _turn(self, instance: Instance, fact: Fact, mail: Mail | None = None) -> bool:
-        """Feed one fact; False if the instance had to be parked instead."""
+    def _turn(self, instance: Instance, fact: Fact, mail: Mail | None = None) -> Generator[None, None, bool]:
+        """Feed one fact and do what the decisions ask for; False if the instance had to be parked instead.
+
+        Between two parts mail may arrive, and waits. Nothing else of this partition is decided or sealed meanwhile.
+        """
         assert instance.run is not None
         partition = self._partition
         if instance.trace is not None and mail is not None:
             instance.trace.link(mail)
+        # From now on it has something to be written, so it does not leave memory between two parts.
+        partition.touch(instance)
         began = 0.0 if partition.reporter is None else perf_counter()
         try:
-            decisions: list[Decision] = self._author_code.call(instance.header.id, partial(instance.feed, fact))
+            decisions = yield from instance.feed(self._author_code, fact)
             if partition.reporter is not None:
                 partition.reporter.turn(perf_counter() - began)
-            if len(decisions) > _DECISIONS_AT_ONCE:
-                self._unfinished = self._carry_out(instance, fact, decisions)
-                partition.touch(instance)
-                return True
             events = [fact, *decisions]
-            encoded = encode_run_of_events(events)
+            encoded = encode_run_of_events(events) if len(events) <= _EVENTS_AT_ONCE else None
         except TurnInterrupted as error:
-            self._park(instance, mail, f"TurnInterrupted: a turn held the loop for too long\n{error}")
+            self._park(instance, mail, f"TurnInterrupted: a turn took too long\n{error}")
             return False
         except Exception as error:
             _log.exception("workflow %s: a turn crashed", instance.header.id)
             self._park(instance, mail, _reason(error))
             return False
-        instance.note(events, encoded)
-        partition.touch(instance)
-        self._unfinished = partition.effects.apply(instance, decisions)
+        rest: Iterator[None] | None
+        if encoded is not None:
+            instance.note(events, encoded)
+            rest = partition.effects.apply(instance, decisions)
+        else:
+            rest = yield from self._carry_out(instance, events)
         if instance.state is State.READY:
-            self._after(instance)
+            rest = self._after(instance)
+        if rest is not None:
+            yield
+            yield from rest
         return True
 
-    def _carry_out(self, instance: Instance, fact: Fact, decisions: list[Decision]) -> Iterator[None]:
-        """The same, some decisions at a time; what fails on the way is a fault of the engine.
-
-        Mail may arrive meanwhile, and waits. Nothing else of this partition is decided or sealed before the end.
-        """
-        size = _DECISIONS_AT_ONCE
-        parts = [decisions[start : start + size] for start in range(0, len(decisions), size)]
-        instance.note([fact])
+    def _carry_out(self, instance: Instance, events: Sequence[Event]) -> Generator[None, None, Iterator[None] | None]:
+        """Note many events and carry them out, some at each step; what fails on the way is a fault of the engine."""
+        parts = [events[start : start + _EVENTS_AT_ONCE] for start in range(0, len(events), _EVENTS_AT_ONCE)]
         for part in parts:
             instance.note(part)
             yield
@@ -431,22 +436,20 @@ class Turns:
         for part in parts:
             rest = self._partition.effects.apply(instance, part)
             yield
-        if rest is not None:
-            yield from rest
-        elif instance.state is State.READY:
-            self._after(instance)
+        return rest
 
-    def _after(self, instance: Instance) -> None:
+    def _after(self, instance: Instance) -> Iterator[None] | None:
+        """See what the turn has left; returns the rest of the run's end if it ends here."""
         assert instance.run is not None
         if instance.start is not None:
-            return
+            return None
         self._set_timer(instance)
         limits, ledger = self._partition.limits, instance.ledger
         if instance.events > limits.history_events_max:
             error = HistoryTooLong(instance.events, limits.history_events_max)
             failure = Failure(f"{HistoryTooLong.__module__}.HistoryTooLong", str(error))
-            self._end(instance, RunTerminated(instance.time, "history too long", failure))
-        elif instance.events > limits.history_events_warning and not instance.warned:
+            return self._end(instance, RunTerminated(instance.time, "history too long", failure))
+        if instance.events > limits.history_events_warning and not instance.warned:
             instance.warned = True
             _log.warning(
                 "workflow %s has %d events; it fails at %d: use wf.continue_as_new()",
@@ -458,6 +461,7 @@ class Turns:
             reason = instance.run.stuck_reason()
             if reason is not None:
                 self._park(instance, None, _reason(WorkflowStuckError(reason)))
+        return None
 
     def _set_timer(self, instance: Instance) -> None:
         deadline = instance.next_deadline
@@ -467,14 +471,17 @@ class Turns:
             if wake_at is not None:
                 self._partition.push_timer(wake_at, instance.key)
 
-    def _end(self, instance: Instance, event: RunTerminated) -> None:
+    def _end(self, instance: Instance, event: RunTerminated) -> Iterator[None]:
         """End the run without its code taking part."""
         instance.time = max(instance.time, event.time)
         instance.start = None
         instance.note([event])
         self._partition.touch(instance)
-        self._unfinished = self._partition.effects.apply_end(instance, event)
+        rest = self._partition.effects.apply_end(instance, event)
         instance.drop_run()
+        if rest is not None:
+            yield
+            yield from rest
 
     def _park(self, instance: Instance, mail: Mail | None, reason: str) -> None:
         self._partition.parking.park(instance, reason)
@@ -485,14 +492,6 @@ class Turns:
 
 _NEVER = float("inf")
 _FINISHED = True
-
-
-def _withdrawal(instance: Instance) -> Mail | None:
-    """What says that nobody wants the run any more, if it lies in the mailbox."""
-    for mail in instance.mail:
-        if mail.done is None and isinstance(mail.content, Cancel | ParentClosed):
-            return mail
-    return None
 
 
 def _reason(error: BaseException) -> str:

@@ -37,11 +37,14 @@ class Watchdog:
     Args:
         warning_seconds: After this long the stack is logged.
         seconds_max: After this long the turn is interrupted.
+
+    Attributes:
+        seconds_max: As given.
     """
 
     def __init__(self, warning_seconds: float, seconds_max: float) -> None:
         self._warning_seconds = warning_seconds
-        self._seconds_max = seconds_max
+        self.seconds_max = seconds_max
         # Reentrant, and taken with a limit by the thread: an interrupt may strike between taking it and using it.
         self._lock: Any = threading.RLock()
         self._stop = threading.Event()
@@ -116,7 +119,7 @@ class Watchdog:
                 seen, elapsed, has_warned = turn, 0.0, False
                 continue
             elapsed += passed
-            if elapsed >= self._seconds_max:
+            if elapsed >= self.seconds_max:
                 self._interrupt(turn)
             elif elapsed >= self._warning_seconds and not has_warned:
                 has_warned = True
@@ -124,7 +127,7 @@ class Watchdog:
                     "a turn of workflow %s has held the loop for %.1f s and will be interrupted after %.0f s:\n%s",
                     subject,
                     elapsed,
-                    self._seconds_max,
+                    self.seconds_max,
                     self._read_stack(),
                 )
 

@@ -11,7 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from wfactors.errors import Cancelled
-from wfactors.kernel.lowlevel import checkpoint, checkpoint_if_cancelled, wait_quiescent
+from wfactors.kernel.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, pause, wait_quiescent
 from wfactors.kernel.nursery import open_nursery
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from wfactors.kernel.scopes import CancelScope
 
 __all__ = ["gather", "race", "wait_until"]
+
+# In one step of the task that waits for them; their own first steps are short as well.
+_STARTED_AT_ONCE = 64
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -155,6 +158,8 @@ async def _run_all(
         async with open_nursery() as nursery:
             scope = nursery.cancel_scope
             for index, awaitable in enumerate(awaitables):
+                if index % _STARTED_AT_ONCE == _STARTED_AT_ONCE - 1:
+                    await pause(current_task())
                 nursery.start_soon(member, awaitable, results, index, scope, name=_name(awaitable))
     except BaseExceptionGroup as group:
         failure = plain(group)

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from contextvars import Context
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from wfactors.errors import StoreCorrupt, WorkflowClosed
 from wfactors.kernel.calls import Calls
 from wfactors.kernel.ending import ContinueAsNew, Final, cancelled_failure, final_of_error
+from wfactors.kernel.ports import Ports
 from wfactors.kernel.replay import Halt, Recorder
 from wfactors.kernel.reports import stuck_reason, waiting
 from wfactors.kernel.requests import QueryHandler, Requests, UpdateHandler
@@ -44,26 +45,13 @@ if TYPE_CHECKING:
 
     from wfactors.kernel.scheduler import TaskStack
     from wfactors.model.events import CancelRequested, Decision, Fact, TimerFired
-    from wfactors.model.failures import Failure
     from wfactors.model.options import ActivityOptions
     from wfactors.model.payloads import Payload
 
 __all__ = ["ContinueAsNew", "Final", "Ports", "QueryHandler", "Run", "UpdateHandler"]
 
-
-class Ports(Protocol):
-    """What a run needs from the layers above: the author's function, and payloads."""
-
-    async def main(self, started: RunStarted) -> Any:
-        """Run the author's function on the stored input."""
-
-    def encode_result(self, value: Any) -> Payload:
-        """The payload of what ``main`` returned; raises a PayloadError if there is none."""
-        ...
-
-    def failure(self, error: BaseException) -> Failure:
-        """What to record of an exception; never raises."""
-        ...
+# Of a turn at once: some tenths of a millisecond, if the author's code does little between two waits.
+_STEPS_AT_ONCE = 64
 
 
 class Run:
@@ -131,23 +119,34 @@ class Run:
             StoreCorrupt: No run can have come to this fact.
             CodecError: A payload cannot be read with the codecs that this process has.
         """
+        decisions = self.begin(fact, recorded)
+        while decisions is None:
+            decisions = self.go_on()
+        return decisions
+
+    def begin(self, fact: Fact, recorded: Sequence[Decision] | None = None) -> list[Decision] | None:
+        """Do the first part of ``feed``; None if there is more, for ``go_on``, before anything else is asked."""
         if self.final is not None:
             # A signal that was acknowledged before the run ended may stand after its end.
             self.events += 1 + len(recorded or ())
             return []
-        scheduler = self.scheduler
-        recorder = self.recorder
-        recorder.begin(self.events, recorded)
+        self.recorder.begin(self.events, recorded)
         self.calls.begin()
-        scheduler.advance(fact.time)
+        self.scheduler.advance(fact.time)
         _APPLY[type(fact)](self, fact)
+        return self.go_on()
+
+    def go_on(self) -> list[Decision] | None:
+        """Do the next part of a turn, that is some steps of tasks, and return its decisions if that was the last."""
+        scheduler, recorder = self.scheduler, self.recorder
         if self.final is None:
-            scheduler.run()
+            if not scheduler.run(_STEPS_AT_ONCE):
+                return None
             if scheduler.timers.is_changed:
                 self._record_timers()
             if scheduler.main_outcome.finished:
                 self._finish()
-        if recorded is not None:
+        if recorder.is_replaying:
             recorder.end()
         if scheduler.failure is not None:
             raise scheduler.failure

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from wfactors.kernel.awaits import TaskStack, misuse
 from wfactors.kernel.eviction import GeneratorKeeper, close_coroutine, make_immortal
 from wfactors.kernel.lowlevel import (
+    PAUSE_STEPS,
     Abort,
     RaiseCancel,
     Trap,
@@ -45,7 +46,7 @@ from wfactors.kernel.task import (
     current_time,
 )
 from wfactors.kernel.timers import TimerChange, Timers
-from wfactors.kernel.tree import Outcome, TaskTree
+from wfactors.kernel.tree import Outcome, TaskTree, forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,6 +74,7 @@ __all__ = [
 
 _PARK = Trap.PARK
 _PASS_TURN = Trap.PASS_TURN
+_PAUSE = Trap.PAUSE
 _ENDED = object()
 
 # How often a task that is evicted may run into a wait: its clean-up code is allowed a few, an endless loop is not.
@@ -159,44 +161,55 @@ class Scheduler(TaskTree):
         """
         return self.timers.take_changes()
 
-    def run(self) -> None:
+    def run(self, steps_max: int = sys.maxsize) -> bool:
         """Expire the deadlines that are due and run every task that can, until all of them wait.
 
         Returns early, with ``failure`` set, if ``stop`` is called. Does nothing once stopped or closed.
+
+        Args:
+            steps_max: After so many steps of tasks it stops where it is. The next call goes on from there, as if it
+                had never stopped, if nothing is changed in between.
+
+        Returns:
+            False if it has stopped so, and tasks are ready.
         """
         if self.current is not None:
             raise RuntimeError("run() was called from inside a task")
         if self.failure is not None or self.is_evicting:
-            return
+            return True
         # As ``_hosting_generators``, without the cost of a context manager in each turn.
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(*self._generators.hooks)
         try:
             self.timers.expire(self.now)
             while True:
-                self._run_ready()
+                steps_max = self._run_ready(steps_max)
+                if self.needs_attention:
+                    self._attend()
+                    continue
                 if self.failure is not None:
-                    break
+                    return True
+                if self.ready:
+                    return False
                 if self.quiescence_waiters:
                     self._ask_quiescence_waiters()
                 if not self.ready and not self.needs_attention:
-                    break
+                    return True
         finally:
             self.current = None
             sys.set_asyncgen_hooks(*hooks)
 
-    def _run_ready(self) -> None:
+    def _run_ready(self, steps_max: int) -> int:
+        """Run the tasks that are ready, and those that become so; returns how many steps are left."""
         ready = self.ready
-        while ready or self.needs_attention:
-            if self.needs_attention:
-                self._attend()
-                continue
+        while ready and steps_max > 0 and not self.needs_attention:
+            steps_max -= 1
             self.current = task = ready.popleft()
             value, task._value = task._value, None
             error: BaseException | None = None
             try:
                 message = task.context.run(task._send, value)
-                if message is not _PARK and message is not _PASS_TURN:
+                if type(message) is not Trap:
                     message = self._refuse_foreign(task, message)
             except StopIteration as stop:
                 message = _ENDED
@@ -207,7 +220,7 @@ class Scheduler(TaskTree):
                 error = exc.with_traceback(exc.__traceback__ and exc.__traceback__.tb_next)
             if self.failure is not None:
                 # Whatever the rest of the step did after stop() was called is without effect, its end too.
-                return
+                break
             # Not inside of the except clauses: what is raised from here on has nothing to do with those exceptions.
             if message is _PARK:
                 task.is_parked = True
@@ -216,8 +229,12 @@ class Scheduler(TaskTree):
             elif message is _PASS_TURN:
                 task.custom_sleep_data = None
                 ready.append(task)
+            elif message is _PAUSE:
+                ready.appendleft(task)
+                steps_max -= PAUSE_STEPS
             else:
                 self._task_ended(task, value, error)
+        return steps_max
 
     def _attend(self) -> None:
         self.needs_attention = False
@@ -228,7 +245,7 @@ class Scheduler(TaskTree):
 
     def _refuse_foreign(self, task: Task, message: object) -> object:
         # It may catch the error and await something foreign again.
-        while message is not _PARK and message is not _PASS_TURN:
+        while type(message) is not Trap:
             message = task.context.run(task.coro.throw, misuse(task, message))
         return message
 
@@ -285,7 +302,7 @@ class Scheduler(TaskTree):
         # Only now: the clean-up of any of them may have looked at any other. Each is freed in the step it is forgotten.
         while tasks:
             for _ in range(min(_CLOSED_AT_ONCE, len(tasks))):
-                _forget(tasks.pop())
+                forget(tasks.pop())
             yield
 
     def _close_coroutines(self, tasks: Iterable[Task]) -> None:
@@ -326,14 +343,3 @@ class Scheduler(TaskTree):
         """Answer whether a wait must raise because its task is being closed; an endless loop gets a False."""
         self._refusals += 1
         return self._refusals <= _REFUSALS_MAX
-
-
-def _forget(task: Task) -> None:
-    assert task.parent_nursery is not None
-    task.parent_nursery._children.pop(task, None)
-    task.exited = True
-    task.is_parked = False
-    for nursery in task.child_nurseries:
-        nursery._dismantle()
-    task.child_nurseries.clear()
-    task.abort_fn = task.custom_sleep_data = task.waiting_for = task._done = None

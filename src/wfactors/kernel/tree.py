@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wfactors.kernel.scheduler import Scheduler
     from wfactors.kernel.scopes import CancelScope
 
-__all__ = ["Outcome", "TaskTree"]
+__all__ = ["Outcome", "TaskTree", "forget"]
 
 
 class Outcome:
@@ -212,6 +212,18 @@ class TaskTree:
     def stacks(self) -> list[TaskStack]:
         """Return for every live task its name, what it waits for, and its await chain, innermost last."""
         return [task_stack(task) for task in self.live_tasks()]
+
+
+def forget(task: Task) -> None:
+    """Take a task whose coroutine was closed out of the tree."""
+    assert task.parent_nursery is not None
+    task.parent_nursery._children.pop(task, None)
+    task.exited = True
+    task.is_parked = False
+    for nursery in task.child_nurseries:
+        nursery._dismantle()
+    task.child_nurseries.clear()
+    task.abort_fn = task.custom_sleep_data = task.waiting_for = task._done = None
 
 
 # --- Helpers ---------------------------------------------------------------------------------------------------------

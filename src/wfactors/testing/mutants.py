@@ -240,13 +240,13 @@ def _forget_signals(self: Ledger, new: Sequence[Event]) -> None:
     self.taken.clear()
 
 
-@_mutant("timers fire a little early", turns.Turns, "take")
-def _early(self: Any, instance: Any, mail: Any) -> None:
+@_mutant("timers fire a little early", turns.Turns, "_taking")
+def _early(self: Any, instance: Any, mail: Any) -> Iterator[None]:
     now = max(instance.time, self._partition.clock.now())
     run = instance.run
     if run is not None and instance.state is State.READY and now < run.next_deadline <= now + 0.05:
-        self._turn(instance, TimerFired(now, 0))
-    _ORIGINALS["timers fire a little early"](self, instance, mail)
+        yield from self._turn(instance, TimerFired(now, 0))
+    yield from _ORIGINALS["timers fire a little early"](self, instance, mail)
 
 
 @_mutant("timers fire late", timers.Timers, "push")
@@ -286,11 +286,12 @@ def _remember(*_: Any) -> None:
 
 
 @_mutant("time may go back", Instance, "feed")
-def _back(self: Instance, fact: Any) -> Any:
-    assert self.run is not None
+def _back(self: Instance, author_code: Any, fact: Any) -> Any:
     earlier = attrs.evolve(fact, time=fact.time - 0.02) if self.time and hasattr(fact, "time") else fact
+    self.time = 0.0
+    decisions = yield from _ORIGINALS["time may go back"](self, author_code, earlier)
     self.time = fact.time
-    return self.run.feed(earlier)
+    return decisions
 
 
 @_mutant("outcomes are taken in twice", turns.Turns, "_is_expected")

@@ -22,6 +22,7 @@ from wfactors.actors.activities import Activities
 from wfactors.actors.attempt import Attempt
 from wfactors.actors.watchdog import Watchdog
 from wfactors.client import client, requests
+from wfactors.kernel import run
 from wfactors.testing.scheduler import seeded_scheduler
 from wfactors.testing.simulator.clock import SeldomIO
 
@@ -92,7 +93,8 @@ def deterministic(seed: int) -> Iterator[None]:
         (node, "Activities", partial(Activities, draw=draw)),
         (pace, "time", clock),
         # A world's turns are small: cut even those, wherever a large one could be.
-        (turns, "_DECISIONS_AT_ONCE", 1),
+        (turns, "_EVENTS_AT_ONCE", 1),
+        (run, "_STEPS_AT_ONCE", 1),
         (partition, "_ITEMS_AT_ONCE", 1),
         (Watchdog, "watching", watching),
         (Attempt, "_in_thread", in_thread),
