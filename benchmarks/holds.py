@@ -13,7 +13,7 @@ from wfactors.actors.author_code import AuthorCode
 
 
 class Holds(trio.abc.Instrument):
-    """Watches each step of each task; the time that a turn of a workflow takes is counted apart.
+    """Watches each step of each task; the time that turns of workflows take is counted apart.
 
     Measured on the processor: what neighbours on the machine take from this thread, and the wait for the interpreter
     while another thread has it, are not the engine's doing.
@@ -26,12 +26,12 @@ class Holds(trio.abc.Instrument):
 
     @property
     def engine_ms(self) -> float:
-        """The longest step, without the turns in it."""
+        """The longest step, without what is in it of turns."""
         return round(self._engine * 1e3, 3)
 
     @property
     def turn_ms(self) -> float:
-        """The longest turn."""
+        """The longest part of a turn."""
         return round(self._turn * 1e3, 3)
 
     def before_task_step(self, _: trio.lowlevel.Task) -> None:
@@ -43,7 +43,7 @@ class Holds(trio.abc.Instrument):
         self._engine = max(self._engine, time.thread_time() - self._started)
 
     def count_turn(self, seconds: float) -> None:
-        """A turn took so long."""
+        """A part of a turn took so long."""
         self._turn = max(self._turn, seconds)
         self._started += seconds
 

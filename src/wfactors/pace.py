@@ -1,8 +1,8 @@
 """How the engine's own work shares the event loop: in slices of about a millisecond, whatever its length.
 
 Not only for the sake of others on the loop: a writer thread of a store needs the interpreter for each of its steps, and
-waits for as long as Python code runs without a checkpoint. Work is cut where it is consistent: between two turns,
-between two effects of a turn, two statements of a batch, two actions after a commit.
+waits for as long as Python code runs without a checkpoint. Work is cut where it is consistent: between two turns, two
+steps of tasks in a turn, two effects of it, two statements of a batch, two actions after a commit.
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ import pytest
 import trio
 
 import wfactors as wf
+from wfactors.actors.intake import Intake
+from wfactors.actors.mail import Mail
+from wfactors.model.messages import Forward
 
 
 @wf.activity
@@ -246,3 +249,47 @@ async def test_a_history_that_grows_too_long_fails_its_workflow(backend, autojum
         with pytest.raises(wf.WorkflowFailed, match="HistoryTooLong"):
             await handle.result()
         assert 100 < len(await handle.history()) < 105
+
+
+def sending(*, is_changed: bool) -> Any:
+    @wf.workflow(name="sending")
+    async def sending() -> str:
+        await wf.sleep(2 if is_changed else 1)
+        await wf.signal("receiver", "number", 5)
+        return "sent"
+
+    return sending
+
+
+async def test_a_message_on_its_way_out_is_not_mail_of_a_parked_workflow(backend, autojump_clock, monkeypatch) -> None:
+    """Its owner died before it passed a signal on, and the sender was parked since: the signal arrives all the same."""
+    take, read, kept_mail = Intake.take, Intake._read, Intake.kept_mail
+    is_read = trio.Event()
+
+    def take_all_but_forwards(self: Intake, key: str, mail: Mail) -> None:
+        if not isinstance(mail.content, Forward):
+            take(self, key, mail)
+
+    async def read_first(self: Intake, key: str) -> list[Mail]:
+        mail = await kept_mail(self, key)
+        is_read.set()
+        return mail
+
+    async def read_last(self: Intake) -> None:
+        await is_read.wait()
+        await read(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Intake, "take", take_all_but_forwards)
+        async with backend.engine(sending(is_changed=False), summing, add) as engine:
+            await engine.start(summing, 1, id="receiver")
+            await engine.start("sending", id="sender")
+            await trio.sleep(5)
+        async with backend.engine(sending(is_changed=True), summing, add) as engine:
+            with pytest.raises(wf.QueryError, match="NonDeterminismError"):
+                await (await engine.get("sender")).query("anything")
+    monkeypatch.setattr(Intake, "kept_mail", read_first)
+    monkeypatch.setattr(Intake, "_read", read_last)
+    async with backend.engine(sending(is_changed=False), summing, add) as engine:
+        assert "sent" == await (await engine.get("sender")).result()
+        assert 5 == await (await engine.get("receiver")).result()

@@ -1,7 +1,7 @@
 """One resident instance: its replayed run, its mailbox, and what of it is not durable yet.
 
 This is the only place where kernel and store meet. A *turn* takes one item of the mailbox, makes a fact of it, feeds
-the kernel and notes the decisions; it is synchronous and whole. What the decisions ask for is done by ``effects.py``.
+the kernel and notes the decisions; it happens whole or not at all. What they ask for is done by ``effects.py``.
 The actor has no Trio task of its own: a turn never waits, so the partition's dispatcher runs it.
 """
 

@@ -151,7 +151,8 @@ class Intake:
         while page := await partition.store.inbox(partition.name, position, _PAGE, instance=key):
             position = page[-1].position
             items += page
-        new = [item for item in items if item.message.id not in self._known]
+        # What it sends by way of the inbox lies under its key, and is no mail of its own: the next reading forwards it.
+        new = [it for it in items if it.message.id not in self._known and not isinstance(it.message.body, Forward)]
         self._known.update((item.message.id, item.position) for item in new)
         return [Mail(item.message.body, item.message.id, is_stored=True) for item in new]
 
