@@ -48,6 +48,33 @@ async def test_a_message_sent_again_before_the_owner_hears_of_its_removal_is_tak
         assert [1, 2] == await handle.result()
 
 
+class ReadsSlowly(SendsAgain):
+    """And what was asked behind that message is answered only when there is another one."""
+
+    async def inbox(self, partition, after, limit, *, instance=None):
+        if after == 2 and not getattr(self, "was_slow", False):
+            self.was_slow = True
+            await trio.sleep(10)
+        return await super().inbox(partition, after, limit, instance=instance)
+
+
+async def test_a_message_sent_again_is_taken_in_though_others_are_being_read(autojump_clock) -> None:
+    """The owner hears of the removal while it reads on behind the message: that is read again all the same."""
+    clock = VirtualClock(autojump_clock)
+    store = ReadsSlowly(clock=clock.now)
+    async with wf.open_engine(store, register=[collects], clock=clock) as engine:
+        handle = await engine.start(collects, 2, id="c")
+        header = await store.header(handle.instance)
+        assert [None] == await store.send([signal(header, 1)])
+        await trio.sleep(5)
+        assert store.was_slow
+        other = Message("other", header.partition, header.instance, Signal("number", Payload(b"2")))
+        assert [None] == await store.send([other])
+        assert [1, 2] == await handle.result()
+        await trio.sleep(1)
+        assert [] == (await store.dump())["inbox"]
+
+
 class Shifted:
     """The clock of a node that is behind."""
 

@@ -42,6 +42,7 @@ class Intake:
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self._position = 0
+        self._is_to_begin_again = False
         # By id, where each was seen in the inbox; 0 while it was not.
         self._known: dict[str, int] = {}
         self._sent_again: set[str] = set()
@@ -136,7 +137,7 @@ class Intake:
         if not self._sent_again.isdisjoint(ids):
             # Sent again between its removal and the news of it: that row is still there, and was passed over.
             self._sent_again.difference_update(ids)
-            self._position = 0
+            self._is_to_begin_again = True
             self._partition.store.changes.publish([inbox_topic(self._partition.name)])
 
     async def kept_mail(self, key: str) -> list[Mail]:
@@ -158,6 +159,9 @@ class Intake:
 
     async def _read(self) -> None:
         partition = self._partition
+        if self._is_to_begin_again:
+            # Now, and not when it was asked for: a reading that was under way would have gone on from where it was.
+            self._is_to_begin_again, self._position = False, 0
         while True:
             items = await partition.store.inbox(partition.name, self._position, _PAGE)
             for item in items:
