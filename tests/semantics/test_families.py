@@ -282,3 +282,16 @@ async def test_whoever_cancels_a_workflow_that_cannot_start_ends_it(backend, aut
             await handle.cancel("enough")
             with pytest.raises(wf.WorkflowCancelled, match="enough"):
                 await handle.result()
+
+
+async def test_a_workflow_cancelled_before_a_node_took_it_never_starts(backend, autojump_clock) -> None:
+    """What its client takes back has no effect when a node comes."""
+    async with wf.open_client(backend.store()) as client:
+        handle = await client.start(outlived, 1000)
+        await handle.cancel("enough")
+    async with backend.engine(outlived, obey) as engine:
+        handle = await engine.get(handle.id)
+        with pytest.raises(wf.WorkflowCancelled, match="enough"):
+            await handle.result()
+        kinds = [type(event).__name__ for event in await handle.history()]
+    assert ["CancelRequested", "RunCancelled"] == kinds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -67,9 +67,9 @@ class Intake:
         await self._requeue_orphans()
         await self._retry_parked()
 
-    async def run(self) -> None:
-        """Take in what arrives until cancelled."""
-        partition = self._partition
+    async def run(self, ready: Callable[[], object]) -> None:
+        """Take in what arrives until cancelled; calls ``ready`` once what was there before is taken in."""
+        partition, has_begun = self._partition, False
         with partition.store.changes.subscribe(inbox_topic(partition.name)) as subscription:
             self._notices = subscription
             while True:
@@ -84,6 +84,9 @@ class Intake:
                 self._is_reading = False
                 # What was stored after the reading goes before what was asked after it: the notice is there.
                 self._deliver_held(asked_before if self._is_behind else len(self._held))
+                if not has_begun:
+                    has_begun = True
+                    ready()
                 await subscription.wait()
                 partition.timers.refill()
 

@@ -152,9 +152,9 @@ class Partition:
                 nursery.start_soon(self.journal.run)
                 await self.intake.recover()
                 nursery.start_soon(self.loader.run)
-                nursery.start_soon(self.timers.run)
                 nursery.start_soon(self.errands.run)
-                nursery.start_soon(self.intake.run)
+                # What was cancelled before it is due must not start.
+                nursery.start_soon(self.intake.run, partial(nursery.start_soon, self.timers.run))
                 nursery.start_soon(self.intake.watch_nodes)
                 nursery.start_soon(self._dispatch)
                 task_status.started()
