@@ -53,9 +53,9 @@ class Limits:
         history_events_max: Events at which the run fails with HistoryTooLong.
         payload_bytes: Size of one argument list, result or signal, once converted.
         turn_warning_seconds: How long a step of a workflow may block the loop before the log warns.
-        turn_seconds_max: When it is interrupted and the workflow parked; ``math.inf`` for never. It must not be more
-            than half the lease of the engine, which cannot be renewed meanwhile. If it is not given it is that half,
-            but 2 seconds or more and 30 or less.
+        turn_seconds_max: When it is interrupted and the workflow parked, as one is whose tasks keep each other busy
+            for so long; ``math.inf`` for never. It must not be more than half the lease of the engine, which cannot be
+            renewed meanwhile. If it is not given it is that half, but 2 seconds or more and 30 or less.
 
     Raises:
         ValueError: A number makes no sense.
