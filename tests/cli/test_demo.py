@@ -66,9 +66,9 @@ def test_a_folder_of_the_users_is_only_read(tmp_path: Path) -> None:
     assert after == {path: time for path, time in before.items() if path != source}
 
 
-@pytest.mark.parametrize("arguments", [["--store", "memory://"], ["missing-folder"], ["."]])
+@pytest.mark.parametrize("arguments", [["--store", "memory://"], ["--store", "sqlite://[x"], ["missing-folder"], ["."]])
 def test_a_demo_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
-    """Code 2: no file to share, no folder, no files."""
+    """Code 2: no file to share, no store, no folder, no files."""
     monkeypatch.chdir(tmp_path)
     result = run(*FAST, *arguments)
     assert 2 == result.exit_code

@@ -176,12 +176,23 @@ def test_a_missing_file_is_not_made(tmp_path: Path, arguments: list[str]) -> Non
     assert [] == list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "nonsense", "memory://", "mysql://host/x", ""])
-def test_a_url_that_makes_no_sense(url: str) -> None:
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite://[x", "nonsense", "memory://", "mysql://host/x", ""])
+@pytest.mark.parametrize("command", [["list"], ["start", "x"], ["migrate"]], ids=" ".join)
+def test_a_url_that_makes_no_sense(command: list[str], url: str) -> None:
     """Code 2, with what would."""
-    result = run("list", "--store", url)
+    result = run(*command, "--store", url)
     assert (2, "") == (result.exit_code, result.stdout)
-    assert "Traceback" not in result.stderr
+    assert "error: " in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_the_file_that_is_looked_for_is_the_one_that_is_opened(tmp_path: Path) -> None:
+    """A line end in its name is one: nothing is made where another file has the rest of the name."""
+    run("migrate", "-s", f"sqlite:///{tmp_path}/shop.db")
+    result = run("list", "-s", f"sqlite:///{tmp_path}/sh\nop.db")
+    assert 5 == result.exit_code
+    assert "sh\\x0aop.db" in result.stderr
+    assert ["shop.db"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("command", [["list"], ["show", "x"], ["start", "x"], ["migrate"], ["doctor"], ["demo"]])

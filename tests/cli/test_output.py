@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,25 @@ def test_a_reader_that_has_left(left: str, arguments: list[str]) -> None:
         assert (0, "") == ended(arguments, left, stdout=writing)
     finally:
         os.close(writing)
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_an_output_that_does_not_block(buffering: str) -> None:
+    """What does not fit into a pipe that others have made so waits for its reader: nothing is left out."""
+    code = (
+        "import sys; from wfactors.cli.streams import own_streams; own_streams(); "
+        "sys.stdout.write('x' * 300_000); sys.stdout.flush(); sys.stderr.write('y' * 300_000); sys.stderr.flush()"
+    )
+    line, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONUNBUFFERED": buffering}
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with (
+        os.fdopen(reading, "rb") as reader,
+        subprocess.Popen(line, env=environment, stdout=writing, stderr=writing) as started,
+    ):
+        os.close(writing)
+        assert b"x" * 300_000 + b"y" * 300_000 == reader.read()
+    assert 0 == started.returncode
 
 
 def test_what_says_nothing_needs_no_output(left: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.cli.cli_kit import process, run
 from wfactors.cli import running
 from wfactors.cli.exits import Exit
 from wfactors.cli.options import Globals
-from wfactors.cli.running import reporting, this_command
+from wfactors.cli.running import reporting, store_option, this_command
 from wfactors.errors import WorkflowNotFound
 
 
@@ -74,6 +75,13 @@ def test_a_mistake_in_the_code_is_not_taken_for_a_wrong_url(left: str) -> None:
 
     with pytest.raises(ValueError, match="something else"):
         running.run(body, Globals(left))
+
+
+def test_a_store_is_named_as_a_shell_reads_it() -> None:
+    """A line that is shown can be pasted, whatever the URL has in it."""
+    url = "sqlite:///my shop.db?synchronous=normal&busy_seconds=2"
+    assert ["--store", url] == shlex.split(store_option(url))
+    assert "--store sqlite:////tmp/x/demo.db" == store_option("sqlite:////tmp/x/demo.db")
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,16 @@ async def test_a_path_that_cannot_be_is_told(tmp_path: Path, name: str, words: s
             pass
 
 
+async def test_a_log_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """As on a file system that can only be read: what the store needs there is said."""
+    async with sqlite_store(tmp_path / "store.db").open():
+        pass
+    (tmp_path / "store.db-wal").mkdir()
+    with pytest.raises(StoreUnavailable, match="the file and its folder must be there and writable"):
+        async with sqlite_store(tmp_path / "store.db").open():
+            pass
+
+
 async def test_a_folder_without_permission_is_told(nobodys_folder: Path) -> None:
     """A database needs files beside it, so being allowed to read is not enough."""
     path = nobodys_folder / "store.db"

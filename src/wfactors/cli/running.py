@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 import trio
 import typer
@@ -23,8 +23,21 @@ from wfactors.cli.output import print_problem
 from wfactors.cli.text import duration, safe, unescaped
 from wfactors.client import Client, Handle
 from wfactors.errors import WorkflowNotFound
+from wfactors.stores.sqlite import SqliteStore
+from wfactors.stores.url import open_store_from_url
 
-__all__ = ["find", "in_time", "opened", "reporting", "run", "sqlite_path", "store_url", "this_command", "with_client"]
+__all__ = [
+    "find",
+    "in_time",
+    "opened",
+    "reporting",
+    "run",
+    "sqlite_path",
+    "store_option",
+    "store_url",
+    "this_command",
+    "with_client",
+]
 
 R = TypeVar("R")
 
@@ -68,6 +81,11 @@ def this_command() -> str:
     return "wfactors" if found is not None and Path(found).resolve() == called.resolve() else str(called)
 
 
+def store_option(url: str) -> str:
+    """The option that names a store, as it is written in a line for a shell."""
+    return f"--store {shlex.quote(url)}"
+
+
 def store_url(options: Globals, *, must_outlive: bool = True) -> str:
     """The URL of the store that was asked for.
 
@@ -79,7 +97,7 @@ def store_url(options: Globals, *, must_outlive: bool = True) -> str:
     if not url:
         hint = f"add --store sqlite:///shop.db, or set {STORE_VARIABLE}"
         raise Problem(Exit.USAGE, "no store was named", hint)
-    if must_outlive and urlsplit(url).scheme == "memory":
+    if must_outlive and url.partition("://")[0].lower() == "memory":
         raise Problem(
             Exit.USAGE, "a store in memory ends with its process, so there is nothing in it", "name one in a file"
         )
@@ -87,9 +105,16 @@ def store_url(options: Globals, *, must_outlive: bool = True) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite store; None for another store."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path.removeprefix("/"))) if parts.scheme == "sqlite" else None
+    """The file of a SQLite store; None for another store.
+
+    Raises:
+        Problem: The URL names no store.
+    """
+    try:
+        store = open_store_from_url(url)
+    except ValueError as error:
+        raise Problem(Exit.USAGE, str(error)) from error
+    return Path(store.path) if isinstance(store, SqliteStore) else None
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from typing import Any, TextIO
 
@@ -25,7 +26,21 @@ class OutputLost(OSError):
         return isinstance(self.__cause__, BrokenPipeError)
 
 
-class _Output(io.FileIO):
+class _Whole(io.FileIO):
+    """Writes all it is given, also where another process has made the pipe or terminal non-blocking."""
+
+    def write(self, data: Any, /) -> int:
+        rest = memoryview(data).cast("B")
+        while rest:
+            written = super().write(rest)
+            if written is None:
+                select.select([], [self], [])
+            else:
+                rest = rest[written:]
+        return memoryview(data).nbytes
+
+
+class _Output(_Whole):
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
@@ -33,7 +48,7 @@ class _Output(io.FileIO):
             raise OutputLost(error.strerror) from error
 
 
-class _Errors(io.FileIO):
+class _Errors(_Whole):
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)

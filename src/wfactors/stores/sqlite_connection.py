@@ -118,6 +118,8 @@ def translated(error: BaseException, path: str) -> BaseException:
         ours = StoreUnavailable(f"{path}: the store is not open")
     elif code in _BUSY:
         ours = StoreUnavailable(f"{text}: another process is writing for too long")
+    elif code == sqlite3.SQLITE_CANTOPEN:
+        ours = StoreUnavailable(f"{text}: the file and its folder must be there and writable, for the log beside it")
     else:
         ours = StoreUnavailable(text)
     ours.__cause__ = error

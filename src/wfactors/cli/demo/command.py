@@ -22,7 +22,7 @@ from wfactors.cli.demo.worker import Worker, start_worker
 from wfactors.cli.exits import Exit, Problem
 from wfactors.cli.options import Globals
 from wfactors.cli.output import error_console, out_console, print_json
-from wfactors.cli.running import opened, reporting, this_command
+from wfactors.cli.running import opened, reporting, store_option, this_command
 from wfactors.cli.text import duration, plural, safe, size
 from wfactors.client import Client, Handle
 from wfactors.model.events import ActivityCompleted
@@ -60,7 +60,7 @@ def demo_command(options: Globals, wanted: DemoOptions) -> None:
             trio.run(_run, options, place, wanted, console)
         except BaseException as error:
             if _is_interrupt(error):
-                again = f"{this_command()} demo --store {place.url}"
+                again = f"{this_command()} demo {store_option(place.url)}"
                 console.print(f"interrupted; nothing is lost. It goes on where it was with:\n  {again}", soft_wrap=True)
             raise
 
@@ -240,7 +240,9 @@ class _Demo:
         assert self._worker is not None
         if look.parked is not None:
             raise Problem(
-                Exit.FAILED, f"a workflow stands still: {look.parked}", f"wfactors doctor --store {self._place.url}"
+                Exit.FAILED,
+                f"a workflow stands still: {look.parked}",
+                f"wfactors doctor {store_option(self._place.url)}",
             )
         if not self._worker.is_running:
             # Ctrl-C strikes the whole process group, and the worker may be gone first: here it is raised.
@@ -292,7 +294,7 @@ class _Demo:
     async def _approve(self) -> None:
         if await self._phase() != "waiting for approval":
             return
-        command = f"{this_command()} signal {self._plan.id} approve true --store {self._place.url}"
+        command = f"{this_command()} signal {self._plan.id} approve true {store_option(self._place.url)}"
         look = await self._looker.look()
         if self._wanted.ask:
             self._display.say("waits for approval: press Enter, or in another terminal:", "bold magenta", "?")
@@ -389,9 +391,9 @@ def _print_closing(
     console.print(table)
     console.print("\nlook closer:", style="bold")
     for command in (
-        f"list --roots --store {place.url}",
-        f"show {plan.id} --store {place.url}",
-        f"doctor --store {place.url}",
+        f"list --roots {store_option(place.url)}",
+        f"show {plan.id} {store_option(place.url)}",
+        f"doctor {store_option(place.url)}",
     ):
         console.print(Text(f"  {this_command()} {command}", style="cyan"), soft_wrap=True)
     if wanted.keep or not plan.made:

@@ -12,7 +12,7 @@ import attrs
 from wfactors.cli.demo.pipeline import Job, index_path, journal_path, wanted_files
 from wfactors.cli.demo.samples import write_samples
 from wfactors.cli.exits import Exit, Problem
-from wfactors.cli.running import sqlite_path
+from wfactors.cli.running import sqlite_path, store_option
 from wfactors.cli.text import safe
 from wfactors.client import Client, Handle
 from wfactors.model.status import Status
@@ -109,7 +109,7 @@ async def plan_to_go_on(client: Client) -> tuple[Plan, Handle[object]] | None:
         raise Problem(
             Exit.CONFLICT,
             f"{safe(item.id)} is open in this store, but its folder {safe(job.source)} is gone",
-            f"end it first: wfactors terminate {safe(item.id)} --store {client.store.url}",
+            f"end it first: wfactors terminate {safe(item.id)} {store_option(client.store.url)}",
         )
     made = tuple(Path(folder) for folder in item.attributes.get("made", ()))
     return Plan(item.id, job, is_new=False, made=made), handle
