@@ -2,9 +2,9 @@
 
 Each size runs on a fresh store. ``exponent`` is the k of seconds ~ n^k over the medians of all sizes; ``cpu_exponent``
 the same for the time on the processor, which neighbours on the machine disturb less. ``hold_ms`` is the longest time
-that the engine held the event loop without a checkpoint, ``turn_ms`` the longest part of a turn: what the workflow's own
-code does between two waits cannot be cut, and here makes all the calls. Both from a run of their own, because looking
-costs time.
+that the engine held the event loop without a checkpoint, ``turn_ms`` the longest part of a turn: what the workflow's
+own code does between two waits cannot be cut, and here makes all the calls. Both from a run of their own, because
+looking costs time.
 """
 
 from __future__ import annotations
