@@ -198,6 +198,38 @@ def test_a_payload_that_cannot_be_read_here(tmp_path: Path) -> None:
     assert "swordfish" not in output
 
 
+def test_a_child_is_named_as_it_can_be_pasted(tmp_path: Path) -> None:
+    """Its id is escaped once, wherever it stands: in what is waited for, in the timeline, among the children."""
+    url, id = f"sqlite:///{tmp_path}/odd.db", "a\\b\nc"
+
+    async def main() -> None:
+        reached = trio.Event()
+
+        @wf.activity
+        async def tell() -> None:
+            reached.set()
+
+        @wf.workflow
+        async def younger() -> None:
+            await wf.sleep_forever()
+
+        @wf.workflow
+        async def elder() -> None:
+            child = await wf.start_child(younger, id=id)
+            await tell()
+            await child.result()
+
+        async with wf.open_engine(url, register=[elder, younger, tell]) as engine:
+            await engine.start(elder, id="elder")
+            await reached.wait()
+
+    trio.run(main)
+    lines = [line for line in shown("elder", "-s", url).splitlines() if "younger" in line or "x0a" in line]
+    assert 3 == len(lines)
+    assert all(r" a\\b\x0ac" in line or r"(a\\b\x0ac)" in line for line in lines)
+    assert id in [item["detail"] for item in data("show", "elder", "-s", url)["history"]]
+
+
 @pytest.mark.parametrize("id", ["a\nb", "a\\x0ab"])
 def test_an_id_that_may_be_read_in_two_ways(left: str, id: str) -> None:
     """One workflow is called as another one is shown: the keys tell them apart."""

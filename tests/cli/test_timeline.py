@@ -98,6 +98,16 @@ def test_children_requests_updates_and_points() -> None:
     )
 
 
+def test_ids_stand_as_they_are() -> None:
+    """Whoever shows them makes them safe: twice would name another id."""
+    events = (
+        E.ChildScheduled(0, "c", "default", NULL, "a\\b\n"),
+        E.SignalSent(1, "\\", "go", NULL),
+        E.CancelSent(2, "\\"),
+    )
+    assert ["a\\b\n", "to \\", "to \\"] == [span.detail for span in spans_of(history(*events))]
+
+
 def test_a_pending_activity_tells_of_its_attempts() -> None:
     """The task knows what the history does not."""
     task = TaskRow(

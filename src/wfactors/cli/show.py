@@ -255,8 +255,8 @@ def _print_waits(console: Console, shown: _Shown) -> None:
     waiting = [span for span in shown.spans if span.outcome == "open"]
     for span in waiting[:_CHILDREN_SHOWN]:
         since = ago(datetime.fromtimestamp(span.begin, UTC), now)
-        detail = f" ({span.detail})" if span.detail else ""
-        console.print(Text(f"  {span.kind} {safe(span.name)}, since {since}{safe(detail, keep_lines=True)}"))
+        detail = f" ({safe(span.detail)})" if span.detail else ""
+        console.print(Text(f"  {span.kind} {safe(span.name)}, since {since}{detail}"))
     if len(waiting) > _CHILDREN_SHOWN:
         console.print(f"  and {len(waiting) - _CHILDREN_SHOWN:,} more", style="dim")
     for name in header.awaited:

@@ -38,7 +38,7 @@ class Span:
         begin: When, in seconds since the epoch.
         end: When it ended; None if it has not; the same for a point in time.
         outcome: How.
-        detail: What else there is to say: the id of a child that is open, for one.
+        detail: What else there is to say, as it is: the id of a child that is open, for one.
     """
 
     first: int
@@ -104,12 +104,11 @@ class _Grouping:
                 self._calls[event.call] = self._add(position, "activity", event.activity)
             case E.ChildScheduled():
                 id = event.id or child_key(self._instance, self._run, event.call)
-                self._calls[event.call] = self._add(position, "child", event.workflow, safe(id))
+                self._calls[event.call] = self._add(position, "child", event.workflow, id)
             case E.SignalSent():
-                detail = f"to {safe(event.id)}"
-                self._calls[event.call] = self._add(position, "send", f"signal {event.name}", detail)
+                self._calls[event.call] = self._add(position, "send", f"signal {event.name}", f"to {event.id}")
             case E.CancelSent():
-                self._calls[event.call] = self._add(position, "send", "cancel", f"to {safe(event.id)}")
+                self._calls[event.call] = self._add(position, "send", "cancel", f"to {event.id}")
             case E.TimerSet():
                 self._set_timer(position, event)
             case E.TimerCancelled():
