@@ -102,6 +102,13 @@ def gate(name: str) -> wf.Workflow[..., None]:
     return gate
 
 
+@wf.workflow
+async def both(name: str) -> None:
+    async with wf.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(wf.signals(name).receive)
+
+
 async def awaited(handle: wf.Handle[object]) -> list[str]:
     """The signals it waits for, as anybody can read them in the store."""
     await trio.sleep(1)
@@ -275,6 +282,17 @@ async def test_a_description_names_the_signals_that_are_waited_for(backend, auto
         activity, go, approve, timer, child = description.waits_for
         assert ("activity forever", "a timer at", "workflow collect") == (activity[:16], timer[:10], child[:16])
         assert (["signal 'go'", "signal 'approve'"], ["go", "approve"]) == ([go, approve], list(description.signals))
+
+
+async def test_a_signal_that_two_tasks_wait_for_is_named_until_both_have_one(backend, autojump_clock) -> None:
+    """Once, however many wait."""
+    async with backend.engine(both) as engine:
+        handle = await engine.start(both, "go")
+        for _ in range(2):
+            assert ["go"] == await awaited(handle)
+            await handle.signal("go")
+        await handle.result()
+        assert [] == await awaited(handle)
 
 
 async def test_the_store_knows_them_while_nobody_runs_the_workflow(backend, autojump_clock) -> None:

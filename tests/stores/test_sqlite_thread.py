@@ -14,9 +14,11 @@ import wfactors as wf
 import wfactors.actors.node
 from tests.stores.sqlite_kit import names_in
 from wfactors.errors import LeaseLost, StoreCorrupt, StoreUnavailable
+from wfactors.stores.liveness import NodeLocks
 from wfactors.stores.sqlite import SqliteStore
 from wfactors.stores.sqlite_session import Session
 from wfactors.stores.sqlite_thread import Job, WorkThread
+from wfactors.stores.sqlite_writer import Writer
 from wfactors.testing.conformance.builders import SHOP, Owner, append, header, node, request, signal
 
 if TYPE_CHECKING:
@@ -302,7 +304,7 @@ async def test_a_thread_that_fails_tells_whoever_waits_and_whoever_comes(part: s
         try:
             answers[name] = await thread.run(lambda _, arguments: list(arguments), "done")
         except StoreUnavailable as error:
-            answers[name] = str(error)
+            answers[name] = f"{error}, by {type(error.__cause__).__name__}"
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(call, "in work")
@@ -313,6 +315,7 @@ async def test_a_thread_that_fails_tells_whoever_waits_and_whoever_comes(part: s
         opened.set()
     await call("later")
     failure = "test: its thread has failed: OverflowError: timestamp too large; close the store and open it again"
+    failure += ", by OverflowError"
     assert {
         "in work": failure if part == "work" else "done",
         "behind it": failure,
@@ -344,20 +347,27 @@ async def test_an_engine_whose_writer_fails_ends(tmp_path: Path, monkeypatch: py
         assert await (await engine.get("first")).result() == "done"
 
 
-async def test_a_reader_that_does_not_end_well_leaves_the_writer_to_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("part", "name"), [(Session, "_finish_reading"), (Writer, "finish")])
+async def test_a_thread_that_does_not_end_well_leaves_the_others_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, name: str
 ) -> None:
-    """What the reader raised at its end comes out of the block, and no thread and no lock is left behind."""
+    """What it raised at its end comes out of the block, and no thread and no lock is left behind."""
+    ended = getattr(part, name)
 
-    def finish(session: Session) -> None:
+    def finish(self: Session | Writer) -> None:
+        ended(self)
         raise StoreCorrupt("the end")
 
     before = threading.active_count()
-    monkeypatch.setattr(Session, "_finish_reading", finish)
+    monkeypatch.setattr(part, name, finish)
+    store = SqliteStore(tmp_path / "store.db")
     with pytest.raises(StoreCorrupt, match="the end"):
-        async with SqliteStore(tmp_path / "store.db").open():
-            pass
+        async with store.open():
+            liveness = store._session.locks.hold("node-1")
     assert threading.active_count() == before
+    there = NodeLocks(str(tmp_path / "store.db"))
+    assert there.is_surely_dead("node-1", liveness)
+    there.drop("node-1")
     assert names_in(tmp_path) == ["store.db"]
 
 
