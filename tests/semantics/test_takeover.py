@@ -160,3 +160,60 @@ async def test_an_idle_engine_reads_one_number_of_its_file(tmp_path) -> None:
             await many.wait()
         # The callbacks stay: to take one off while its thread is in it waits for that thread, which waits for us.
         assert {"PRAGMA data_version"} == set(statements)
+
+
+class ReadsLate:
+    """A store that answers one question for held tasks much later, with what was true when it was asked."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.is_next_late = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def held_tasks(self, partition: str) -> Any:
+        rows = await self._store.held_tasks(partition)
+        if rows and self.is_next_late:
+            self.is_next_late = False
+            await trio.sleep(20)
+        return rows
+
+
+async def test_what_an_owner_read_of_a_node_that_left_since_changes_nothing(backend, autojump_clock) -> None:
+    """The node reported its attempt and left; the next attempt runs elsewhere by now, and is not handed out again."""
+    attempts: list[int] = []
+
+    @wf.activity(name="once", retry=wf.Retry(first=1))
+    async def once() -> int:
+        attempts.append(wf.activity_info().attempt)
+        await trio.sleep(5 if len(attempts) == 1 else 50)
+        if len(attempts) == 1:
+            raise OSError("the first time it fails")
+        return len(attempts)
+
+    @wf.workflow
+    async def calls_once() -> int:
+        return await once()
+
+    async with backend.shared() as shared, trio.open_nursery() as nursery:
+        store = ReadsLate(shared)
+
+        async def worker(until: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+            async with backend.engine(once, store=shared):
+                task_status.started()
+                await until.wait()
+
+        async with backend.engine(calls_once, store=store) as owner:
+            failing, succeeding = trio.Event(), trio.Event()
+            await nursery.start(worker, failing)
+            handle = await owner.start(calls_once)
+            await trio.sleep(1)
+            store.is_next_late = True
+            await nursery.start(worker, succeeding)  # Its joining makes the owner look for orphans.
+            await trio.sleep(4.5)
+            failing.set()
+            assert 2 == await handle.result()
+            succeeding.set()
+    assert [1, 2] == attempts
+    assert not store.is_next_late

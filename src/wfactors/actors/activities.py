@@ -250,6 +250,12 @@ class Activities:
                 self._deliver(task, outcome)
                 return
 
+    def free(self, task: TaskRow) -> None:
+        """Have the task of a node that is gone handed out again, unless it was reported or handed out since."""
+        assert task.node is not None
+        now = self._clock.now()
+        self._reports.add(TaskReport(task.key, task.node, task.attempt, retry_at=now, failure=task.failure))
+
     def settle(self, keys: Iterable[TaskKey]) -> None:
         """The outcomes of these tasks, and the removal of their rows, are committed."""
         for key in keys:

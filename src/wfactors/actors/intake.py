@@ -22,7 +22,7 @@ from wfactors.actors.verdict import SCHEDULE_TO_CLOSE
 from wfactors.actors.watchdog import TurnInterrupted
 from wfactors.errors import StoreCorrupt, StoreUnavailable
 from wfactors.model.messages import ActivityOutcome, Forward, RequestOutcome, Resume, StartChild
-from wfactors.model.records import InboxItem, InstanceFilter, TaskKey, TaskRow
+from wfactors.model.records import InboxItem, InstanceFilter, TaskRow
 from wfactors.model.status import Status
 from wfactors.stores.changes import NODES_TOPIC, Subscription, inbox_topic
 
@@ -49,7 +49,6 @@ class Intake:
         self._held: list[tuple[str, Mail]] = []
         # By instance: what came after the mail that the inbox keeps for it, and waits until that has been read.
         self._behind_kept: dict[str, list[Mail]] = {}
-        self._requeued: set[tuple[TaskKey, int]] = set()
         self._is_reading = True
         self._notices: Subscription | None = None
 
@@ -238,11 +237,8 @@ class Intake:
         # In this order: who joined and claimed after the first reading is in neither, who did before is in both.
         nodes = {node.node for node in await partition.store.nodes() if node.is_alive}
         for task in held:
-            # What was read may be older than the batch under way: each attempt is handed out again once.
-            if task.node not in nodes and (task.key, task.attempt) not in self._requeued:
-                self._requeued.add((task.key, task.attempt))
+            if task.node not in nodes:
                 self._requeue(task)
-        partition.wake()
 
     def _requeue(self, task: TaskRow) -> None:
         partition = self._partition
@@ -256,13 +252,8 @@ class Intake:
             )
             partition.receive_outcome(task.key, outcome)
             return
-        is_ours = partition.activities.reserve(task.key, partition.name, task.queue, task.activity)
-        partition.draft.tasks[task.key] = attrs.evolve(
-            task,
-            attempt=task.attempt + 1,
-            node=partition.node if is_ours else None,
-            available_at=partition.clock.now(),
-        )
+        # What was read may be old by now: the store frees only what is held as it says, whoever else had it since.
+        partition.activities.free(task)
 
     async def _retry_parked(self) -> None:
         partition = self._partition

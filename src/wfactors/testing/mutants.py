@@ -240,7 +240,7 @@ def _forget_signals(self: Ledger, new: Sequence[Event]) -> None:
     self.taken.clear()
 
 
-@_mutant("timers fire a little early", turns.Turns, "_taking")
+@_mutant("timers fire a little early", turns.Turns, "taking")
 def _early(self: Any, instance: Any, mail: Any) -> Iterator[None]:
     now = max(instance.time, self._partition.clock.now())
     run = instance.run
@@ -286,7 +286,7 @@ def _remember(*_: Any) -> None:
 
 
 @_mutant("time may go back", Instance, "feed")
-def _back(self: Instance, author_code: Any, fact: Any) -> Any:
+def _back(self: Instance, author_code: Any, fact: Any, *_: Any) -> Any:
     earlier = attrs.evolve(fact, time=fact.time - 0.02) if self.time and hasattr(fact, "time") else fact
     self.time = 0.0
     decisions = yield from _ORIGINALS["time may go back"](self, author_code, earlier)
@@ -373,7 +373,14 @@ def _no_answer(_: Any, instance: Any, decision: Any) -> None:
 
 @_mutant("an orphan is handed out as the same attempt", intake.Intake, "_requeue")
 def _same_attempt(self: Any, task: TaskRow) -> None:
-    _ORIGINALS["an orphan is handed out as the same attempt"](self, attrs.evolve(task, attempt=task.attempt - 1))
+    self._partition.draft.tasks[task.key] = attrs.evolve(task, node=None)
+    self._partition.wake()
+
+
+@_mutant("an orphan is handed out again whatever became of it since", intake.Intake, "_requeue")
+def _requeue_blindly(self: Any, task: TaskRow) -> None:
+    self._partition.draft.tasks[task.key] = attrs.evolve(task, node=None, attempt=task.attempt + 1)
+    self._partition.wake()
 
 
 @_mutant("orphans are left alone", intake.Intake, "_requeue")
