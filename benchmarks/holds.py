@@ -54,10 +54,10 @@ def watched() -> Iterator[Holds]:
     seen = Holds()
     call = AuthorCode.call
 
-    def timed(self: AuthorCode, subject: str, function: Callable[[], Any]) -> Any:
+    def timed(self: AuthorCode, subject: str, function: Callable[[], Any], *more: Any) -> Any:
         started = time.thread_time()
         try:
-            return call(self, subject, function)
+            return call(self, subject, function, *more)
         finally:
             seen.count_turn(time.thread_time() - started)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import trio
 
 import wfactors as wf
 from wfactors.actors.author_code import AuthorCode
-from wfactors.actors.watchdog import TurnInterrupted, Watchdog
+from wfactors.actors.watchdog import TurnInterrupted, TurnTime, Watchdog
 from wfactors.kernel.run import Run
 from wfactors.model.events import Decision, RunCompleted, RunStarted
 from wfactors.model.payloads import Payload
@@ -58,8 +59,8 @@ async def test_a_strike_before_the_author_is_called_leaves_the_loop_whole() -> N
     """The turn counts as interrupted, and nobody watches it any longer."""
 
     class EarlyWatchdog(Watchdog):
-        def begin(self, subject: str) -> None:
-            super().begin(subject)
+        def begin(self, subject: str, time: TurnTime | None = None) -> None:
+            super().begin(subject, time)
             raise TurnInterrupted
 
     task = trio.lowlevel.current_task()
@@ -125,6 +126,32 @@ async def restless() -> None:
 
 
 @wf.workflow
+async def blocking(seconds: float) -> None:
+    """The same, and each step sleeps where it must not."""
+    while True:
+        time.sleep(seconds)  # noqa: ASYNC251 - the fault of this author
+        await wf.checkpoint()
+
+
+class Nameless:
+    """An async function of whom nobody can tell the name."""
+
+    async def __call__(self) -> None:
+        while True:
+            await wf.checkpoint()
+
+    def __repr__(self) -> str:
+        raise ValueError("no name")
+
+
+@wf.workflow
+async def nameless() -> None:
+    """Never comes to rest either."""
+    async with wf.open_nursery() as nursery:
+        nursery.start_soon(Nameless())
+
+
+@wf.workflow
 async def busy(steps: int) -> int:
     """Takes very many short steps."""
     for _ in range(steps):
@@ -137,14 +164,45 @@ def opened(workflow: wf.Workflow[..., Any], *args: object) -> tuple[Run, RunStar
     return run, RunStarted(1.0, workflow.name, "id", "key", 1, "home", Payload(json.dumps(args).encode()))
 
 
-async def test_the_parts_of_a_turn_count_together() -> None:
-    """Code that never rests is interrupted, though no part of it is long; the stack says where it is."""
-    author_code = AuthorCode(Watchdog(warning_seconds=10, seconds_max=0.05))
-    run, fact = opened(restless)
+def interrupted(workflow: wf.Workflow[..., Any], *args: object) -> str:
+    """What is said of a turn that is not allowed more than some hundredths of a second."""
+    author_code = AuthorCode(Watchdog(warning_seconds=0.02, seconds_max=0.05))
+    run, fact = opened(workflow, *args)
     assert author_code.call("w", partial(run.begin, fact)) is None
-    with pytest.raises(TurnInterrupted, match=r"task restless\n(.*\n)*.*test_author_code.py.*in restless"):
+    with pytest.raises(TurnInterrupted) as caught:
         list(author_code.rest_of_turn("w", run))
     run.close()
+    return str(caught.value)
+
+
+async def test_the_parts_of_a_turn_count_together(caplog: pytest.LogCaptureFixture) -> None:
+    """Code that never rests is warned of and interrupted, though no part of it is long; the stack says where it is."""
+    words = interrupted(restless)
+    assert re.search(r"did not come to rest(.*\n)*  task restless\n(.*\n)*.*test_author_code.py.*in restless", words)
+    [record] = caplog.records
+    assert "a turn of workflow w has held the loop for" in record.getMessage()
+    assert "in restless" in record.getMessage()
+
+
+async def test_steps_that_block_count_though_they_use_no_processor() -> None:
+    """The loop is held by them all the same."""
+    assert "did not come to rest" in interrupted(blocking, 0.001)
+
+
+async def test_names_of_tasks_that_cannot_be_read_do_not_hide_the_reason() -> None:
+    """They may come from author code."""
+    assert "did not come to rest" in interrupted(nameless)
+
+
+async def test_a_standstill_of_the_process_is_not_held_against_a_turn() -> None:
+    """A part that took an hour by the clock was short: the watchdog, which looks at that, let it pass."""
+    time = TurnTime()
+    time.add(3600)
+    time.worked(0.01)
+    assert (3600, 1) == (time.seconds, time.counted)
+    time.add(3)
+    time.worked(2.5)
+    assert (3603, 3.5) == (time.seconds, time.counted)
 
 
 async def test_a_turn_of_many_parts_ends_with_its_decisions() -> None:

@@ -9,6 +9,7 @@ import pytest
 import wfactors as wf
 from tests.kernel.story import BEGIN, Story, close_all, payload
 from wfactors.errors import NonDeterminismError
+from wfactors.kernel import combine as kernel_combine
 from wfactors.kernel import run as kernel_run
 from wfactors.kernel.combine import gather, race
 from wfactors.kernel.lowlevel import PAUSE_STEPS, checkpoint, current_task, pause, wait_quiescent
@@ -125,6 +126,41 @@ def test_a_pause_ends_a_part_and_lets_nobody_in() -> None:
     assert [[0], [0, 1], [0, 1, 2]] == seen
     assert [0, 1, 2, "neighbour"] == log
     scheduler.close()
+
+
+@pytest.mark.parametrize("combine", [gather, race])
+def test_a_pause_puts_off_what_is_due(monkeypatch, combine) -> None:
+    """A deadline that is set and due in the step that starts very many comes after all of them, as without pauses."""
+
+    async def main(log) -> None:
+        async def bystander() -> None:
+            with scope:
+                try:
+                    await sleep_forever()
+                finally:
+                    log.append("cancelled")
+
+        async def one(number: int) -> None:
+            log.append(number)
+
+        scope = CancelScope()
+        async with open_nursery() as nursery:
+            nursery.start_soon(bystander)
+            await checkpoint()
+            scope.deadline = 0.5
+            await combine(*(one(number) for number in range(3 * PAUSE_STEPS)))
+
+    logs: tuple[list[object], list[object]] = ([], [])
+    for log, at_once in zip(logs, (10**6, PAUSE_STEPS), strict=True):
+        monkeypatch.setattr(kernel_combine, "_STARTED_AT_ONCE", at_once)
+        scheduler = Scheduler(1.0)
+        scheduler.start(main, log)
+        while not scheduler.run(PAUSE_STEPS):
+            pass
+        assert scheduler.main_outcome.finished
+        scheduler.close()
+    assert "cancelled" in logs[0]
+    assert logs[0] == logs[1]
 
 
 def test_a_pause_ends_when_the_run_is_closed() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from wfactors.actors.instance import Instance, State
@@ -86,7 +87,7 @@ class Effects:
         """Carry out the decisions among ``events``, which are in the history; cannot fail but by a bug of the engine.
 
         Returns:
-            The rest, if the last one ends a run with very many open calls: to be gone through, a part at each step,
+            The rest, if the last one ends a run with very many open calls: to be gone through, a part after each step,
             before anything else is decided or sealed.
         """
         table = self._table
@@ -253,7 +254,8 @@ class Effects:
                 partial(done, WorkflowClosed(instance.header.id, instance.status.value))
             )
         rest = self._withdraw_everything(instance, event)
-        return None if next(rest, _FINISHED) else rest
+        # Its first part is done.
+        return None if next(rest, _FINISHED) else chain((None,), rest)
 
     def _withdraw_everything(self, instance: Instance, event: object) -> Iterator[None]:
         for number, call in enumerate(list(instance.ledger.activities), 1):

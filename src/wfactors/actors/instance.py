@@ -40,6 +40,7 @@ from wfactors.model.wire import encode_run_of_events, join_events
 if TYPE_CHECKING:
     from wfactors.actors.author_code import AuthorCode
     from wfactors.actors.closing import RunCloser
+    from wfactors.actors.watchdog import TurnTime
     from wfactors.telemetry.reporter import Reporter
 
 __all__ = ["Instance", "State"]
@@ -205,13 +206,21 @@ class Instance:
         """Whether it could leave memory: nothing to do, nothing unsaved."""
         return not (self.mail or self.is_dirty or self.pins or self.update_waiters) and self.state is not State.LOADING
 
-    def feed(self, author_code: AuthorCode, fact: Fact) -> Generator[None, None, list[Decision]]:
-        """One turn of the kernel, in parts; notes nothing, so a turn that fails leaves the history as it was."""
+    def feed(
+        self, author_code: AuthorCode, fact: Fact, time: TurnTime | None = None
+    ) -> Generator[None, None, list[Decision]]:
+        """One turn of the kernel, in parts; notes nothing, so a turn that fails leaves the history as it was.
+
+        Args:
+            author_code: Calls it.
+            fact: What happened.
+            time: Is told what the author's code takes, if anybody wants to know.
+        """
         assert self.run is not None, "a turn needs a replayed run"
         self.time = max(self.time, fact.time)
         id, run = self.header.id, self.run
-        decisions = author_code.call(id, partial(run.begin, fact))
-        return decisions if decisions is not None else (yield from author_code.rest_of_turn(id, run))
+        decisions = author_code.call(id, partial(run.begin, fact), time)
+        return decisions if decisions is not None else (yield from author_code.rest_of_turn(id, run, time))
 
     def query(self, name: str, input: Payload) -> Payload:
         """Answer a query; raises QueryError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -120,11 +120,7 @@ class Parking:
                 # It never starts: a run without code, of which no port is asked, says so.
                 instance.run = Run(cast("Ports", None))
                 instance.state = State.READY
-            self._partition.turns.take(instance, mail)
-            if instance.state is State.CLOSED:
-                behind = [item for item in instance.mail if item.is_stored]
-                instance.mail = deque(item for item in instance.mail if not item.is_stored)
-                self._partition.intake.deliver_kept(instance.key, behind)
+            self._partition.turns.do(self._ending(instance, mail))
             return
         if isinstance(mail.content, Resume):
             instance.mail.appendleft(mail)
@@ -136,6 +132,13 @@ class Parking:
         if instance.mail and isinstance(instance.mail[0].content, Resume):
             instance.state = State.LOADING
             self._partition.loader.request(instance)
+
+    def _ending(self, instance: Instance, mail: Mail) -> Iterator[None]:
+        yield from self._partition.turns.taking(instance, mail)
+        if instance.state is State.CLOSED:
+            behind = [item for item in instance.mail if item.is_stored]
+            instance.mail = deque(item for item in instance.mail if not item.is_stored)
+            self._partition.intake.deliver_kept(instance.key, behind)
 
 
 def _needs_no_code(instance: Instance, content: Content) -> bool:

@@ -462,7 +462,7 @@ class Partition:
             epoch=self._epoch,
             resident=len(self.residents),
             parked=sum(1 for instance in self.residents.values() if instance.state is State.PARKED),
-            ready=len(self._ready),
+            ready=len(self._ready) + self.turns.is_unfinished,
             turns=self._turn_count,
             timers=len(self.timers),
             evictions=self.eviction.count,

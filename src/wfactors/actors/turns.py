@@ -10,7 +10,6 @@ import logging
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,7 +19,7 @@ from wfactors.actors.deadlines import failure_of
 from wfactors.actors.instance import Instance, State
 from wfactors.actors.mail import Mail, Start, TimerDue
 from wfactors.actors.verdict import SCHEDULE_TO_CLOSE
-from wfactors.actors.watchdog import TurnInterrupted
+from wfactors.actors.watchdog import TurnInterrupted, TurnTime
 from wfactors.errors import (
     HistoryTooLong,
     QueryError,
@@ -104,7 +103,11 @@ class Turns:
 
     def take(self, instance: Instance, mail: Mail) -> None:
         """Take in ``mail``, with all that follows from it inside the partition; of a large turn, the first part."""
-        self._unfinished = self._taking(instance, mail)
+        self.do(self.taking(instance, mail))
+
+    def do(self, parts: Iterator[None]) -> None:
+        """Do the first part of something, and have the others done before anything else."""
+        self._unfinished = parts
         self.go_on()
 
     @property
@@ -113,12 +116,13 @@ class Turns:
         return self._unfinished is not None
 
     def go_on(self) -> None:
-        """Do the next part of the turn."""
+        """Do the next part."""
         assert self._unfinished is not None
         if next(self._unfinished, _FINISHED):
             self._unfinished = None
 
-    def _taking(self, instance: Instance, mail: Mail) -> Iterator[None]:
+    def taking(self, instance: Instance, mail: Mail) -> Iterator[None]:
+        """The parts of ``take``."""
         now = max(instance.time, self._partition.clock.now())
         # The first question is answered at once; the time it asks for is never later than that of the run.
         is_due = instance.wake_at is not None and instance.wake_at <= now
@@ -160,7 +164,7 @@ class Turns:
         if withdrawn is not None:
             # Cancelled before it started: it never does.
             instance.mail.remove(withdrawn)
-            yield from self._taking(instance, withdrawn)
+            yield from self.taking(instance, withdrawn)
             return
         header, carried = instance.header, instance.carried
         fact = RunStarted(
@@ -399,11 +403,11 @@ class Turns:
             instance.trace.link(mail)
         # From now on it has something to be written, so it does not leave memory between two parts.
         partition.touch(instance)
-        began = 0.0 if partition.reporter is None else perf_counter()
+        time = None if partition.reporter is None else TurnTime()
         try:
-            decisions = yield from instance.feed(self._author_code, fact)
-            if partition.reporter is not None:
-                partition.reporter.turn(perf_counter() - began)
+            decisions = yield from instance.feed(self._author_code, fact, time)
+            if partition.reporter is not None and time is not None:
+                partition.reporter.turn(time.seconds)
             events = [fact, *decisions]
             encoded = encode_run_of_events(events) if len(events) <= _EVENTS_AT_ONCE else None
         except TurnInterrupted as error:
@@ -422,7 +426,6 @@ class Turns:
         if instance.state is State.READY:
             rest = self._after(instance)
         if rest is not None:
-            yield
             yield from rest
         return True
 
@@ -480,7 +483,6 @@ class Turns:
         rest = self._partition.effects.apply_end(instance, event)
         instance.drop_run()
         if rest is not None:
-            yield
             yield from rest
 
     def _park(self, instance: Instance, mail: Mail | None, reason: str) -> None:

@@ -7,6 +7,8 @@ stack; after ``seconds_max`` it raises ``TurnInterrupted`` in the loop's thread,
 
 While the whole process stands still (stopped, swapped out, its machine paused) no turn is to blame: such time does not
 count. It shows by this thread not looking, and the loop's thread using no processor.
+
+Of a turn that is done in parts none may be long enough to be seen, so whoever does them tells how long each took.
 """
 
 from __future__ import annotations
@@ -17,18 +19,46 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["TurnInterrupted", "Watchdog"]
+import attrs
+
+__all__ = ["TurnInterrupted", "TurnTime", "Watchdog"]
 
 _log = logging.getLogger("wfactors.watchdog")
 _LOOK_SECONDS = 0.5
+# Of a time in which the processor was hardly used: code that blocked, or a process that stood still.
+_COUNTED_SECONDS_MAX = 2 * _LOOK_SECONDS
 
 
 class TurnInterrupted(BaseException):
     """Raised into a turn that took too long; it never leaves the instance's actor."""
+
+
+@attrs.define
+class TurnTime:
+    """What a turn in parts has taken so far.
+
+    Attributes:
+        seconds: By the clock, without what lies between two parts.
+        counted: Of those, what counts for the limit: not while the process stood still.
+        has_warned: The log was told.
+    """
+
+    seconds: float = 0.0
+    counted: float = 0.0
+    has_warned: bool = False
+
+    def add(self, seconds: float) -> None:
+        """A part took so long by the clock: the process may have stood still for most of it."""
+        self.seconds += seconds
+        self.counted += min(seconds, _COUNTED_SECONDS_MAX)
+
+    def worked(self, seconds: float) -> None:
+        """The part that was added last has used the processor for so long, which counts in any case."""
+        self.counted += max(0.0, seconds - _COUNTED_SECONDS_MAX)
 
 
 class Watchdog:
@@ -37,20 +67,18 @@ class Watchdog:
     Args:
         warning_seconds: After this long the stack is logged.
         seconds_max: After this long the turn is interrupted.
-
-    Attributes:
-        seconds_max: As given.
     """
 
     def __init__(self, warning_seconds: float, seconds_max: float) -> None:
         self._warning_seconds = warning_seconds
-        self.seconds_max = seconds_max
+        self._seconds_max = seconds_max
         # Reentrant, and taken with a limit by the thread: an interrupt may strike between taking it and using it.
         self._lock: Any = threading.RLock()
         self._stop = threading.Event()
         self._thread_id = 0
         self._turn = 0
         self._subject: str | None = None
+        self._time: TurnTime | None = None
         self._has_interrupted = False
         self._stack = ""
         self._looked_at = 0.0
@@ -68,10 +96,28 @@ class Watchdog:
             self._stop.set()
             thread.join()
 
-    def begin(self, subject: str) -> None:
-        """A turn of ``subject`` begins; a few dozen nanoseconds."""
+    def begin(self, subject: str, time: TurnTime | None = None) -> None:
+        """A turn of ``subject`` begins, or a part of one that took ``time`` before; a few dozen nanoseconds."""
         self._turn += 1
+        self._time = time
         self._subject = subject
+
+    def check(self, subject: str, time: TurnTime, read_stack: Callable[[], str]) -> None:
+        """A turn goes on after a part of it; raises TurnInterrupted if all its parts together took too long."""
+        if time.counted >= self._seconds_max:
+            raise TurnInterrupted(f"its tasks did not come to rest in {time.counted:.1f} s:\n{read_stack()}")
+        if time.counted >= self._warning_seconds and not time.has_warned:
+            time.has_warned = True
+            self._warn(subject, time.counted, read_stack())
+
+    def _warn(self, subject: str, seconds: float, stack: str) -> None:
+        _log.warning(
+            "a turn of workflow %s has held the loop for %.1f s and will be interrupted after %.0f s:\n%s",
+            subject,
+            seconds,
+            self._seconds_max,
+            stack,
+        )
 
     def end(self) -> str | None:
         """The turn is over; returns its last stack if it was interrupted.
@@ -111,25 +157,20 @@ class Watchdog:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnInterrupted))
 
     def _run(self) -> None:
-        seen, elapsed, has_warned = 0, 0.0, False
+        seen, elapsed, time = 0, 0.0, TurnTime()
         self._passed()
         while not self._stop.wait(_LOOK_SECONDS):
             passed, turn, subject = self._passed(), self._turn, self._subject
             if subject is None or turn != seen:
-                seen, elapsed, has_warned = turn, 0.0, False
+                seen, time = turn, self._time or TurnTime()
+                elapsed = time.counted
                 continue
             elapsed += passed
-            if elapsed >= self.seconds_max:
+            if elapsed >= self._seconds_max:
                 self._interrupt(turn)
-            elif elapsed >= self._warning_seconds and not has_warned:
-                has_warned = True
-                _log.warning(
-                    "a turn of workflow %s has held the loop for %.1f s and will be interrupted after %.0f s:\n%s",
-                    subject,
-                    elapsed,
-                    self.seconds_max,
-                    self._read_stack(),
-                )
+            elif elapsed >= self._warning_seconds and not time.has_warned:
+                time.has_warned = True
+                self._warn(subject, elapsed, self._read_stack())
 
     def _passed(self) -> float:
         """The seconds since the last look in which a turn could have gone on."""

@@ -101,11 +101,17 @@ def pass_turn(task: Task) -> Generator[Trap, Any, None]:
 def pause(task: Task) -> Generator[Trap, Any, None]:
     """End a step of ``task``, the current one, that would be long; it does the next one before anybody else.
 
-    No checkpoint: neither the author's code nor a history can tell that it was there.
+    No checkpoint: neither the author's code nor a history can tell that it was there. So what needs attention, such
+    as a deadline that was set and is due, has to wait for the end of the step that was to be.
     """
-    if task.scheduler.is_unwinding and task.scheduler.refuse_wait():
+    scheduler = task.scheduler
+    if scheduler.is_unwinding and scheduler.refuse_wait():
         raise GeneratorExit
+    needed_attention, scheduler.needs_attention = scheduler.needs_attention, False
+    scheduler.is_pausing = True
     yield _PAUSE
+    scheduler.is_pausing = False
+    scheduler.needs_attention = needed_attention
 
 
 async def wait_task_rescheduled(abort_fn: Callable[[RaiseCancel], Abort]) -> Any:

@@ -100,6 +100,7 @@ class Scheduler(TaskTree):
         failure: What was given to ``stop``.
         is_evicting: ``close`` was called.
         is_unwinding: Coroutines are being closed: nothing may wait.
+        is_pausing: The first task that is ready is in the middle of what others take for one step.
         needs_attention: Something must be looked at before the next task runs (a deadline that is due, a stop).
         timers: The deadlines.
         quiescence_waiters: Tasks in ``wait_quiescent`` and their predicates.
@@ -113,6 +114,7 @@ class Scheduler(TaskTree):
         "_refusals",
         "current",
         "failure",
+        "is_pausing",
         "needs_attention",
         "now",
         "quiescence_waiters",
@@ -125,6 +127,7 @@ class Scheduler(TaskTree):
         self.current: Task | None = None
         self.failure: BaseException | None = None
         self.needs_attention = False
+        self.is_pausing = False
         self.timers = Timers()
         self.quiescence_waiters: dict[Task, Callable[[], object]] = {}
         self.unclosable: list[str] = []
@@ -181,7 +184,8 @@ class Scheduler(TaskTree):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(*self._generators.hooks)
         try:
-            self.timers.expire(self.now)
+            if not self.is_pausing:
+                self.timers.expire(self.now)
             while True:
                 steps_max = self._run_ready(steps_max)
                 if self.needs_attention:
