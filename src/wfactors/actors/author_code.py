@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from itertools import islice
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -112,7 +111,7 @@ class AuthorCode:
 
 def _stacks(run: Run) -> str:
     lines = []
-    for stack in islice(run.stacks(), _STACKS_MAX):
+    for stack in run.stacks(_STACKS_MAX):
         lines.append(f"  task {stack.name}\n")
         lines += [f'    File "{frame.file}", line {frame.line}, in {frame.function}\n' for frame in stack.frames]
     return "".join(lines)

@@ -306,9 +306,9 @@ class Run:
         """Why nothing from outside can ever wake the run again; None if something can, or if it has ended."""
         return None if self.final is not None or self.started is None else stuck_reason(self)
 
-    def stacks(self) -> list[TaskStack]:
-        """Where each task of the author's code is."""
-        return self.scheduler.stacks()
+    def stacks(self, tasks_max: int | None = None) -> list[TaskStack]:
+        """Where the tasks of the author's code are, all of them or the first ones."""
+        return self.scheduler.stacks(tasks_max)
 
     def close(self) -> None:
         """Drop the author's code at once; what it does on the way out is not recorded. Idempotent."""

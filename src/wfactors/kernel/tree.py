@@ -209,9 +209,9 @@ class TaskTree:
                 found.extend(nursery._children)
         return found[1:]
 
-    def stacks(self) -> list[TaskStack]:
-        """Return for every live task its name, what it waits for, and its await chain, innermost last."""
-        return [task_stack(task) for task in self.live_tasks()]
+    def stacks(self, tasks_max: int | None = None) -> list[TaskStack]:
+        """Return of live tasks, all or the first, name, what each waits for, and its await chain, innermost last."""
+        return [task_stack(task) for task in self.live_tasks()[:tasks_max]]
 
 
 def forget(task: Task) -> None:

@@ -377,12 +377,6 @@ def _same_attempt(self: Any, task: TaskRow) -> None:
     self._partition.wake()
 
 
-@_mutant("an orphan is handed out again whatever became of it since", intake.Intake, "_requeue")
-def _requeue_blindly(self: Any, task: TaskRow) -> None:
-    self._partition.draft.tasks[task.key] = attrs.evolve(task, node=None, attempt=task.attempt + 1)
-    self._partition.wake()
-
-
 @_mutant("orphans are left alone", intake.Intake, "_requeue")
 def _no_requeue(*_: Any) -> None:
     pass

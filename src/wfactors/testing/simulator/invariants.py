@@ -118,9 +118,6 @@ class Watch:
         since = max(self.calm_since, self._owned_since.get(partition, 0.0))
         for append in batch.appends:
             self._appended(append, now, clock, since)
-        for task in batch.tasks:
-            if task.attempt > 1:
-                self._count("rare task handed out again")
         for header in batch.headers:
             if header.parked is not None:
                 self._count("rare parked")

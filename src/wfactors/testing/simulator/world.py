@@ -110,6 +110,7 @@ class World:
         self.watch = Watch(self.broken, self.count, self.lease_seconds)
         self.slots: list[Process | None] = []
         self.said_good_bye: set[str] = set()
+        self._joined: dict[Link, str] = {}
         self._processes: list[Process] = []
 
     # --- Time ---
@@ -205,6 +206,13 @@ class World:
             )
         elif operation == "acquire" and value is not None:
             self.watch.acquired(value, args[1], trio.current_time())
+        elif operation == "join":
+            self._joined[link] = args[0].node
+        elif operation == "report":
+            for report, is_taken in zip(args[0], value, strict=True):
+                # In the name of another node, which is gone.
+                if is_taken and report.node != self._joined[link]:
+                    self.count("rare task handed out again")
         elif operation == "leave":
             self.said_good_bye.add(args[0])
 
