@@ -208,7 +208,7 @@ class World:
             self.watch.acquired(value, args[1], trio.current_time())
         elif operation == "join":
             self._joined[link] = args[0].node
-        elif operation == "report":
+        elif operation == "report" and value is not None:
             for report, is_taken in zip(args[0], value, strict=True):
                 # In the name of another node, which is gone.
                 if is_taken and report.node != self._joined[link]:
