@@ -747,6 +747,31 @@ async def test_many_tasks_with_few_places_are_claimed_in_groups(autojump_clock: 
     assert store.calls["claim"] < 100
 
 
+async def test_a_task_that_is_due_and_never_handed_out_is_not_asked_for_all_the_time(autojump_clock: Any) -> None:
+    """Nobody can read its row, say; others are claimed as soon as they are there."""
+
+    class Stubborn(MemoryStore):
+        calls = 0
+
+        async def claim(self, *args: Any) -> list[TaskRow]:
+            self.calls += 1
+            return [task for task in await super().claim(*args) if task.key.call]
+
+        async def next_task_at(self, activities: Any) -> float | None:
+            await super().next_task_at(activities)
+            return EPOCH
+
+    store = Stubborn(lambda: EPOCH + trio.current_time())
+    async with running(work, store=store, is_owner=False) as kit:
+        await kit.commit(make_task(work, 1))
+        await trio.sleep(60)
+        assert 300 > store.calls
+        before = trio.current_time()
+        await kit.commit(make_task(work, 1, call=1))
+        await kit.outcome()
+        assert trio.current_time() == pytest.approx(before + 1, abs=0.3)
+
+
 async def test_more_places_than_one_claim_fills(autojump_clock: Any) -> None:
     """A claim is bounded, so there is another one at once."""
     async with running(work, is_owner=False) as kit:

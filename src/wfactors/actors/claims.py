@@ -35,6 +35,7 @@ _RETRY_SECONDS_FIRST = 0.1
 _RETRY_SECONDS_MAX = 5.0
 # With many places, those that become free one after another are filled with one claim.
 _GATHER_SECONDS = 0.005
+_PAUSE_SECONDS_MAX = 0.25
 _GATHER_SHARE = 10
 
 
@@ -70,6 +71,7 @@ class Claims:
         self._take_stock = take_stock
         self._notice = Subscription()
         self._is_short = False
+        self._pause_seconds = _GATHER_SECONDS
         self._is_closed = False
         self._is_answer_lost = False
         self._in_doubt: dict[str, None] = {}  # In order, unlike a set: a simulation must be repeatable.
@@ -132,17 +134,24 @@ class Claims:
         while True:
             self._is_short = True  # What becomes free while the store is asked must not go unnoticed.
             names: set[str] = set()
-            is_more = False
+            is_more = has_claimed = False
             for offer in self._capacity.offers():
                 limit = min(offer.limit, _TASKS_MAX)
-                if await self._claim(offer.activities, limit) < limit:
+                claimed = await self._claim(offer.activities, limit)
+                has_claimed = has_claimed or claimed > 0
+                if claimed < limit:
                     names |= offer.activities
                 elif limit < offer.limit:
                     is_more = True
             if not is_more:
                 break
         self._is_short = names != self._capacity.activities
-        return await self._store.next_task_at(self._by_queue(names)) if names else None
+        due_at = await self._store.next_task_at(self._by_queue(names)) if names else None
+        # A task that is due and was not handed out all the same (it came between claim and question, its row cannot be
+        # read, somebody's clock) is no reason to ask without a pause, and less and less of one.
+        is_stuck = due_at is not None and due_at <= self._clock.now() and not has_claimed
+        self._pause_seconds = min(2 * self._pause_seconds, _PAUSE_SECONDS_MAX) if is_stuck else _GATHER_SECONDS
+        return due_at
 
     async def _claim(self, activities: frozenset[str], limit: int) -> int:
         """Claim at most ``limit`` tasks and start them; returns how many there were."""
@@ -173,9 +182,7 @@ class Claims:
         async with trio.open_nursery() as nursery:
 
             async def alarm() -> None:
-                # A task that is due and was not handed out all the same (somebody else's clock, or a row that came
-                # between claim and question) is no reason to ask without a pause.
-                await self._clock.sleep_until(max(at, self._clock.now() + _GATHER_SECONDS))
+                await self._clock.sleep_until(max(at, self._clock.now() + self._pause_seconds))
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(alarm, name="the next activity task is due")

@@ -151,9 +151,10 @@ class Batch:
         partition: The partition, with the ``epoch`` its owner holds it under.
         sequence: One more than that of the batch before; the fence and the guard against applying it twice.
         headers: Rows to insert or replace whole, by (instance, run), each once. A run that ends precedes the one it
-            continues as. Rows that exist keep their instance, id, partition, parent and created_at.
+            continues as. Whoever writes a row again leaves instance, id, partition, parent and created_at as
+            they are: a store need not write them.
         appends: Events to add.
-        tasks: Task rows to insert or replace whole, by key, each once. Rows that exist keep partition, queue, activity.
+        tasks: Task rows to insert or replace whole, by key, each once; partition, queue and activity as they are.
         tasks_removed: Tasks that have their outcome.
         tasks_cancelled: Tasks that are no longer wanted. One that a node holds gets ``is_cancel_requested`` (and the
             topic of its queue is published); one that nobody holds is removed, and an ``ActivityOutcome`` with
