@@ -76,7 +76,8 @@ async def test_an_engine_counts_what_it_does(backend, autojump_clock) -> None:
         assert [0, 0, 1] == [s.activities.returned for s in (before, during, after)]
         (old,), (new,) = before.partitions, after.partitions
         assert 0 == old.journal.commits
-        assert new.journal.commits >= 3
+        # The start and the signal may have come into one batch.
+        assert new.journal.commits >= 2
         assert 5 == new.journal.events
         assert after.degraded_because is None
 
