@@ -134,11 +134,24 @@ def read_until(stream: Any, words: str) -> str:
     raise AssertionError(f"no line with {words!r} in {seen}")
 
 
+def read_all(stream: Any, *words: str) -> None:
+    """Read until each of these words has come, in whatever order; fails at the end of the stream."""
+    seen = []
+    while missing := [word for word in words if not any(word in line for line in seen)]:
+        line = stream.readline()
+        assert line, f"no line with {missing} in {seen}"
+        seen.append(line)
+
+
+def node_line(folder: Path, *arguments: str) -> tuple[str, ...]:
+    """The arguments that run a node of the shop."""
+    return "run", "shop.py", "--store", f"sqlite:///{folder}/shop.db", "--json", *arguments
+
+
 @contextmanager
 def node(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Mapping[str, Any]]]:
     """A node of the shop in a process of its own, and what it said when it was ready."""
-    line = ("run", "shop.py", "--store", f"sqlite:///{folder}/shop.db", "--json", *arguments)
-    with process(*line, cwd=folder) as started:
+    with process(*node_line(folder, *arguments), cwd=folder) as started:
         yield started, json.loads(read_until(started.stdout, "ready"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cli_kit import SHOP, data, node, process, read_until, run
+from tests.cli.cli_kit import SHOP, data, node, node_line, process, read_all, read_until, run
 
 
 @pytest.fixture
@@ -95,9 +95,10 @@ def test_after_kill_9_the_next_node_goes_on(own: Path) -> None:
         run("start", "nap", "0.2", "--id", "nap", "-s", ready["store"])
         read_until(started.stdout, "blocking")
         started.kill()
-    with node(own) as (second, _):
+    with process(*node_line(own), cwd=own) as second:
+        # It may go on before it has said that it is ready.
+        read_all(second.stdout, "ready", "blocking")
         assert "awake" == data("result", "nap", "-s", ready["store"])["result"]
-        read_until(second.stdout, "blocking")
         pending = data("show", "torn", "-s", ready["store"])["pending_activities"]
         assert [("block", 2)] == [(task["activity"], task["attempt"]) for task in pending]
 
